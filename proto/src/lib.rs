@@ -1,0 +1,1 @@
+//! Protocol buffers of the Atelier fleet: generated types and the descriptor set.

@@ -1,0 +1,1 @@
+//! What every Atelier service shares: listener, health, errors, telemetry, configuration, shutdown.

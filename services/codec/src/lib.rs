@@ -1,0 +1,1 @@
+//! The codec service: encoding, denoising and sampling of images.

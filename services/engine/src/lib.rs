@@ -1,0 +1,1 @@
+//! Runs packages on ONNX Runtime: sessions, batcher, decoder, compute plan.

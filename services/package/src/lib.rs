@@ -1,0 +1,1 @@
+//! The model package format: read, verify, write.

@@ -1,0 +1,1 @@
+//! The text service: character-level generation and scoring.
