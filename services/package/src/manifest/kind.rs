@@ -1,0 +1,172 @@
+//! What a package can be used for, and the graphs that it takes.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{GraphSpec, Manifest};
+use crate::error::FieldError;
+use crate::tensor::Dtype;
+
+/// What a service can do with a package. Each kind promises graphs with named inputs and outputs; a package
+/// may have more graphs than its kind asks for.
+///
+/// Images are `f32 [batch, channels, height, width]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Removes noise: `denoiser` (`image`, `sigma` f32 `[batch]` -> `image`) for a known noise level, and
+    /// `blind` (`image` -> `image`) for an unknown one.
+    DenoisingAutoencoder,
+    /// `encoder` (`image` -> `code`) and `decoder` (`code` -> `image`).
+    Autoencoder,
+    /// `encoder` (`image` -> `mean`, `log_variance`) and `decoder` (`code` -> `image`).
+    VariationalAutoencoder,
+    /// Text, a character at a time: `step` (`token` i64 `[batch]`, state in -> `logits` f32 `[batch, V]`,
+    /// state out) with its state pairs, and `[vocabulary]` with V characters.
+    CharRnn,
+    /// Sound, a sample at a time: `step` (`token` i64 `[batch]`, … -> `logits` f32 `[batch, levels]`, …).
+    Wavenet,
+    /// `generator` (`z` f32 `[batch, …]` -> `image`).
+    Gan,
+    /// Makes a face older or younger: `ager` (`image`, `age` -> `image`).
+    Ager,
+    /// `segmenter` (`image` -> `logits` f32 `[batch, classes, height, width]`).
+    Segmentation,
+    /// Scores windows of telemetry: `detector` (`window` f32 `[batch, time, channels]` -> `reconstruction`).
+    Anomaly,
+    /// Any ONNX file, served as raw tensors: at least one graph of any name.
+    Onnx,
+}
+
+/// (graph, inputs it must have, outputs it must have)
+type Required = (&'static str, &'static [&'static str], &'static [&'static str]);
+
+impl Kind {
+    /// Every kind, in the order of their declaration.
+    pub const ALL: [Self; 10] = [
+        Self::DenoisingAutoencoder,
+        Self::Autoencoder,
+        Self::VariationalAutoencoder,
+        Self::CharRnn,
+        Self::Wavenet,
+        Self::Gan,
+        Self::Ager,
+        Self::Segmentation,
+        Self::Anomaly,
+        Self::Onnx,
+    ];
+
+    /// The name as in `package.toml`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::DenoisingAutoencoder => "denoising-autoencoder",
+            Self::Autoencoder => "autoencoder",
+            Self::VariationalAutoencoder => "variational-autoencoder",
+            Self::CharRnn => "char-rnn",
+            Self::Wavenet => "wavenet",
+            Self::Gan => "gan",
+            Self::Ager => "ager",
+            Self::Segmentation => "segmentation",
+            Self::Anomaly => "anomaly",
+            Self::Onnx => "onnx",
+        }
+    }
+
+    fn required(self) -> &'static [Required] {
+        match self {
+            Self::DenoisingAutoencoder => {
+                &[("denoiser", &["image", "sigma"], &["image"]), ("blind", &["image"], &["image"])]
+            }
+            Self::Autoencoder => &[("encoder", &["image"], &["code"]), ("decoder", &["code"], &["image"])],
+            Self::VariationalAutoencoder => {
+                &[("encoder", &["image"], &["mean", "log_variance"]), ("decoder", &["code"], &["image"])]
+            }
+            Self::CharRnn | Self::Wavenet => &[("step", &["token"], &["logits"])],
+            Self::Gan => &[("generator", &["z"], &["image"])],
+            Self::Ager => &[("ager", &["image", "age"], &["image"])],
+            Self::Segmentation => &[("segmenter", &["image"], &["logits"])],
+            Self::Anomaly => &[("detector", &["window"], &["reconstruction"])],
+            Self::Onnx => &[],
+        }
+    }
+
+    /// Whether the manifest has the graphs, tensors and tables of its kind.
+    pub(super) fn validate(self, manifest: &Manifest) -> Result<(), FieldError> {
+        for (name, inputs, outputs) in self.required() {
+            let graph = manifest.graph(name).ok_or_else(|| {
+                FieldError::new("graph", format!("a package of kind {self} must have a graph `{name}`"))
+            })?;
+            self.needs(graph, "inputs", inputs)?;
+            self.needs(graph, "outputs", outputs)?;
+            for spec in graph.inputs.iter().chain(&graph.outputs).filter(|s| s.name == "image") {
+                if spec.dtype != Dtype::F32 || spec.shape.len() != 4 || spec.batch_axis() != Some(0) {
+                    return Err(FieldError::new(
+                        format!("graph.{name}.image"),
+                        format!(
+                            "is {} {}, but an image is f32 [batch, c, h, w]",
+                            spec.dtype,
+                            spec.shape_text()
+                        ),
+                    ));
+                }
+            }
+        }
+        match self {
+            Self::CharRnn => char_rnn(manifest),
+            _ if manifest.vocabulary.is_some() => {
+                Err(FieldError::new("vocabulary", format!("a package of kind {self} has none")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn needs(self, graph: &GraphSpec, side: &str, names: &[&str]) -> Result<(), FieldError> {
+        let specs = if side == "inputs" { &graph.inputs } else { &graph.outputs };
+        for name in names {
+            if !specs.iter().any(|s| s.name == *name) {
+                let has: Vec<&str> = specs.iter().map(|s| s.name.as_str()).collect();
+                return Err(FieldError::new(
+                    format!("graph.{}.{side}", graph.name),
+                    format!(
+                        "a package of kind {self} must have `{name}` here; there are: {}",
+                        has.join(", ")
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn char_rnn(manifest: &Manifest) -> Result<(), FieldError> {
+    let vocabulary = manifest.vocabulary.as_ref().ok_or_else(|| {
+        FieldError::new("vocabulary", "a package of kind char-rnn must list its characters in id order")
+    })?;
+    let Some(graph) = manifest.graph("step") else { return Ok(()) };
+    let token = graph.inputs.iter().find(|s| s.name == "token");
+    let logits = graph.outputs.iter().find(|s| s.name == "logits");
+    if !token.is_some_and(|s| s.dtype == Dtype::I64 && s.shape.len() == 1 && s.batch_axis() == Some(0)) {
+        return Err(FieldError::new("graph.step.inputs.token", "must be i64 [batch]"));
+    }
+    let size = vocabulary.characters.len();
+    let fits = |s: &&super::spec::TensorSpec| {
+        s.dtype == Dtype::F32 && s.batch_axis() == Some(0) && s.shape.get(1..) == Some(&[size.into()])
+    };
+    if logits.filter(fits).is_none() {
+        return Err(FieldError::new(
+            "graph.step.outputs.logits",
+            format!("must be f32 [batch, {size}], one for each character of [vocabulary]"),
+        ));
+    }
+    if graph.state.is_empty() {
+        return Err(FieldError::new("graph.step.state", "must pair each state input with its output"));
+    }
+    Ok(())
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
