@@ -1,2 +1,86 @@
-//! x
-fn main() {}
+//! Set-up and chores of the workspace, for a fresh machine with Rust, a C++ compiler and Python 3 with pip.
+//!
+//! * `cargo xtask up` gets ONNX Runtime and serves the fleet on loopback;
+//! * `cargo xtask test` also gets libtorch and judges the whole workspace;
+//! * `cargo xtask libtorch` gets libtorch alone, for building the trainer.
+//!
+//! Everything fetched lies below `.runtime/` (or where `ATELIER_RUNTIME` says), comes through pip from the
+//! package index that pip is set up for, and is checked against the hashes in [`pins`]. Python is needed
+//! for that and for the tests' outside judges only.
+
+mod bundle;
+mod cargo;
+mod download;
+mod hash;
+mod judges;
+mod layout;
+mod pick;
+mod pins;
+mod pip;
+mod platform;
+mod report;
+mod runtime;
+mod tally;
+mod test;
+mod unpack;
+mod up;
+mod wheel;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{layout::Layout, runtime::Flavour};
+
+/// Set-up and chores of the workspace.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Get ONNX Runtime, build in release, serve every role with the packages of `models/` on loopback.
+    Up(up::Up),
+    /// Get what is missing, then formatting, lints, licences, every test and the docs of the workspace.
+    ///
+    /// The last line is `N passed, N failed`: each test counts one, and so does each other step.
+    Test,
+    /// Get ONNX Runtime alone, for plain `cargo build`, `cargo test` and `cargo run`.
+    Runtime {
+        /// The GPU build (CUDA 13; cuDNN 9 and the CUDA libraries are the machine's own).
+        #[arg(long)]
+        cuda: bool,
+    },
+    /// Get libtorch alone, for building the trainer with plain cargo.
+    Libtorch,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            // `{:#}` keeps it to one line; returning the error from `main` would add a backtrace.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let layout = Layout::find()?;
+    match command {
+        Command::Up(up) => up.run(&layout).map(|never| match never {}),
+        Command::Test => test::run(&layout),
+        Command::Runtime { cuda } => {
+            eprintln!("{}", runtime::onnxruntime(&layout, Flavour::from_flag(cuda))?.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Libtorch => {
+            eprintln!("{}", runtime::libtorch(&layout)?.display());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
