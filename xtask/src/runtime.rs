@@ -52,6 +52,7 @@ pub(crate) fn onnxruntime(layout: &Layout, flavour: Flavour) -> Result<PathBuf> 
             "{ORT_DYLIB_PATH} is set to {}, where no file is: correct or unset it",
             library.display()
         );
+        eprintln!("{ORT_DYLIB_PATH} is set: taking {}", library.display());
         return Ok(library);
     }
     let platform = Platform::current()?;
@@ -77,6 +78,7 @@ pub(crate) fn libtorch(layout: &Layout) -> Result<PathBuf> {
             "{LIBTORCH_VAR} is set to {}, which has no include and lib folders: correct or unset it",
             folder.display()
         );
+        eprintln!("{LIBTORCH_VAR} is set: taking {}", folder.display());
         return Ok(folder);
     }
     let bundle = pins::libtorch(Platform::current()?).with_context(|| {

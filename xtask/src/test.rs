@@ -116,6 +116,9 @@ fn count(lines: impl BufRead, mut shown: impl Write) -> Result<Tally> {
 /// What could not be built or crashed failed no single test, and yet failed.
 fn verdict(mut tally: Tally, success: bool) -> Tally {
     let nothing_ran = tally == Tally::default();
+    if nothing_ran {
+        eprintln!("no test ran");
+    }
     if (!success || nothing_ran) && tally.failed == 0 {
         tally += Tally::FAILED;
     }
