@@ -1,0 +1,131 @@
+//! The training loop: one for all families. It owns the schedule, clipping, the average, logging,
+//! checkpoints and the signal to stop.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context, bail, ensure};
+use tch::Device;
+
+use crate::checkpoint::Checkpoint;
+use crate::optim::AdamW;
+use crate::progress::Progress;
+use crate::random;
+use crate::recipe::{Recipe, RecipeConfig};
+use crate::run::RunDir;
+use crate::store::Average;
+
+/// How a run ended.
+#[derive(Debug, PartialEq)]
+pub enum Outcome {
+    /// All epochs are done.
+    Finished,
+    /// It was told to stop, and has saved after this many steps.
+    Stopped(u64),
+}
+
+struct Trainer<'a> {
+    config: &'a RecipeConfig,
+    recipe: Box<dyn Recipe>,
+    optimiser: AdamW,
+    average: Average,
+    run: &'a RunDir,
+}
+
+/// Trains `config` on the data under `data` into `run`, from its last checkpoint when `resume` is set,
+/// until all epochs are done or `stop` becomes true.
+///
+/// # Errors
+/// Data or checkpoint that cannot be used, files that cannot be written, or a loss that is no longer finite.
+pub fn fit(
+    config: &RecipeConfig,
+    data: &Path,
+    device: Device,
+    run: &RunDir,
+    resume: bool,
+    stop: &AtomicBool,
+) -> anyhow::Result<Outcome> {
+    let recipe = config.build(data, device)?;
+    let optimiser = AdamW::new(recipe.store(), config.optimiser.clone());
+    let average = Average::new(recipe.store(), config.optimiser.average);
+    let mut trainer = Trainer { config, recipe, optimiser, average, run };
+    let start = if resume { trainer.resume()? } else { 0 };
+    trainer.go(start, stop)
+}
+
+impl Trainer<'_> {
+    fn go(&mut self, start: u64, stop: &AtomicBool) -> anyhow::Result<Outcome> {
+        let per_epoch = self.recipe.steps_per_epoch();
+        let total = per_epoch * self.config.epochs;
+        let mut progress = Progress::new(self.run, start, total, self.config, self.recipe.store())?;
+        for step in start..total {
+            if stop.load(Ordering::Relaxed) {
+                self.save(step)?;
+                return Ok(Outcome::Stopped(step));
+            }
+            let began = Instant::now();
+            random::seed_torch(&[self.config.seed, random::STEP, step]);
+            let loss = self.recipe.loss(step);
+            let value = loss.total.double_value(&[]);
+            if !value.is_finite() {
+                bail!(
+                    "the loss of step {step} is {value}: the last checkpoint is kept; lower optimiser.learning_rate"
+                );
+            }
+            loss.total.backward();
+            let rate = self.config.optimiser.rate(step, total);
+            let norm = self.optimiser.update(self.recipe.store(), step, rate);
+            self.average.update(self.recipe.store(), step);
+            progress.step(step, value, &loss.parts, rate, norm, began.elapsed())?;
+
+            let done = step + 1;
+            if done % (per_epoch * self.config.every) == 0 || done == total {
+                let figures = self.look(done)?;
+                progress.validation(done, &figures)?;
+                self.save(done)?;
+            }
+        }
+        progress.finish();
+        Ok(Outcome::Finished)
+    }
+
+    /// Validation and a sample, with the averaged weights.
+    fn look(&mut self, step: u64) -> anyhow::Result<Vec<(&'static str, f64)>> {
+        self.average.swap(self.recipe.store_mut());
+        let figures = self.recipe.validate();
+        let sampled = self.recipe.sample(&self.run.samples(), step);
+        self.average.swap(self.recipe.store_mut());
+        sampled?;
+        Ok(figures)
+    }
+
+    fn save(&self, step: u64) -> anyhow::Result<()> {
+        let store = self.recipe.store();
+        let mut checkpoint = Checkpoint { step, fingerprint: self.config.fingerprint(), tensors: Vec::new() };
+        checkpoint.add("model", store.named());
+        checkpoint.add("average", self.average.named(store));
+        checkpoint.add("optimiser", self.optimiser.named(store));
+        checkpoint.add("memory", self.recipe.memory());
+        checkpoint.write(&self.run.checkpoint())?;
+        Ok(())
+    }
+
+    fn resume(&mut self) -> anyhow::Result<u64> {
+        let path = self.run.checkpoint();
+        let checkpoint = Checkpoint::read(&path).context("cannot resume")?;
+        ensure!(
+            checkpoint.fingerprint == self.config.fingerprint(),
+            "cannot resume: {} comes of another recipe (seed, epochs, batch, family or optimiser differ)",
+            path.display()
+        );
+        let device = self.recipe.store().device();
+        let damaged = || format!("cannot resume from {}", path.display());
+        self.recipe.store_mut().load(&checkpoint.group("model", device)).with_context(damaged)?;
+        let store = self.recipe.store();
+        self.average.load(store, &checkpoint.group("average", device)).with_context(damaged)?;
+        self.optimiser.load(store, &checkpoint.group("optimiser", device)).with_context(damaged)?;
+        self.recipe.recall(&checkpoint.group("memory", device));
+        Ok(checkpoint.step)
+    }
+}

@@ -1,0 +1,15 @@
+//! Trains the models of the fleet with libtorch and exports them to ONNX.
+
+pub mod checkpoint;
+pub mod data;
+pub mod fit;
+pub mod layers;
+pub mod nets;
+pub mod ops;
+pub mod optim;
+pub mod picture;
+pub mod progress;
+pub mod random;
+pub mod recipe;
+pub mod run;
+pub mod store;

@@ -1,0 +1,5 @@
+//! The networks: each written once, over [`Ops`](crate::ops::Ops).
+
+pub mod char_rnn;
+pub mod denoiser;
+pub mod vae;

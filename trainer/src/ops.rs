@@ -1,0 +1,73 @@
+//! The tensor operations that our networks are written in.
+//!
+//! A network's `forward` is generic over [`Ops`], so that one source serves two purposes:
+//! [`Eager`](crate::ops::eager::Eager) runs it on libtorch (with gradients), and
+//! [`Export`](crate::ops::export::Export) records it as an ONNX graph. Layers only hold parameters;
+//! `Ops` gives them meaning.
+//!
+//! Images are `[batch, channels, height, width]`, everything else is `[batch, features]` unless a method
+//! says otherwise. The leading axis is the batch and is never fixed.
+
+pub mod eager;
+
+use crate::layers::{Conv2d, Embedding, Linear, Lstm};
+
+/// The tensor operations our networks are written in.
+///
+/// An implementation panics on shapes that do not fit: that is a mistake in a network's source, never in
+/// somebody's input.
+pub trait Ops {
+    /// A tensor to this implementation: a value in memory, or a name in a graph.
+    type Tensor;
+
+    /// Two-dimensional convolution, with the layer's stride, zero padding and bias.
+    fn conv2d(&mut self, x: &Self::Tensor, layer: &Conv2d) -> Self::Tensor;
+    /// `x W^T + b` for `x` of `[batch, inputs]`.
+    fn linear(&mut self, x: &Self::Tensor, layer: &Linear) -> Self::Tensor;
+    /// Rows of the table: ids `i64 [batch]` to `[batch, width]`.
+    fn embedding(&mut self, ids: &Self::Tensor, layer: &Embedding) -> Self::Tensor;
+
+    /// The four gates of an LSTM cell before their nonlinearities, `[batch, 4 hidden]` in the order input,
+    /// forget, cell, output, from the input and the last hidden state `h` `[batch, hidden]`.
+    fn lstm_gates(&mut self, x: &Self::Tensor, h: &Self::Tensor, layer: &Lstm) -> Self::Tensor;
+
+    /// `max(x, 0)`.
+    fn relu(&mut self, x: &Self::Tensor) -> Self::Tensor;
+    /// `1 / (1 + exp(-x))`.
+    fn sigmoid(&mut self, x: &Self::Tensor) -> Self::Tensor;
+    /// Hyperbolic tangent.
+    fn tanh(&mut self, x: &Self::Tensor) -> Self::Tensor;
+
+    /// Elementwise sum; axes of size 1 are broadcast.
+    fn add(&mut self, a: &Self::Tensor, b: &Self::Tensor) -> Self::Tensor;
+    /// Elementwise difference `a - b`; axes of size 1 are broadcast.
+    fn sub(&mut self, a: &Self::Tensor, b: &Self::Tensor) -> Self::Tensor;
+    /// Elementwise product; axes of size 1 are broadcast.
+    fn mul(&mut self, a: &Self::Tensor, b: &Self::Tensor) -> Self::Tensor;
+    /// Limits every element to `[low, high]`.
+    fn clamp(&mut self, x: &Self::Tensor, low: f32, high: f32) -> Self::Tensor;
+    /// `x * factor + offset`, the same numbers for every element.
+    fn affine(&mut self, x: &Self::Tensor, factor: f32, offset: f32) -> Self::Tensor;
+
+    /// Joins along `axis`.
+    fn concat(&mut self, parts: &[&Self::Tensor], axis: usize) -> Self::Tensor;
+    /// Cuts `axis` into consecutive pieces of the given sizes.
+    fn split(&mut self, x: &Self::Tensor, sizes: &[usize], axis: usize) -> Vec<Self::Tensor>;
+    /// Gives every batch row the shape `row` (the batch axis stays in front).
+    fn reshape_rows(&mut self, x: &Self::Tensor, row: &[usize]) -> Self::Tensor;
+    /// Takes entry `index` out of `axis`, which disappears.
+    fn select(&mut self, x: &Self::Tensor, axis: usize, index: usize) -> Self::Tensor;
+    /// Puts tensors of one shape side by side along a new leading axis.
+    fn stack(&mut self, parts: &[Self::Tensor]) -> Self::Tensor;
+    /// One number a row, `[batch]`, spread over a plane `[batch, 1, height, width]`.
+    fn plane(&mut self, x: &Self::Tensor, height: usize, width: usize) -> Self::Tensor;
+    /// `[b, c, h r, w r]` to `[b, c r r, h, w]`: every `r` x `r` patch becomes channels
+    /// (PyTorch's `pixel_unshuffle`: channel `c r r + dy r + dx`).
+    fn pixel_unshuffle(&mut self, x: &Self::Tensor, r: usize) -> Self::Tensor;
+    /// The inverse of [`Ops::pixel_unshuffle`].
+    fn pixel_shuffle(&mut self, x: &Self::Tensor, r: usize) -> Self::Tensor;
+
+    /// Zeroes elements with probability `p` and scales the rest by `1 / (1 - p)` while training; otherwise
+    /// does nothing.
+    fn dropout(&mut self, x: &Self::Tensor, p: f64) -> Self::Tensor;
+}

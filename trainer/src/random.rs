@@ -1,0 +1,59 @@
+//! Where every random number of a run comes from.
+//!
+//! Nothing carries a generator from step to step: each use has a generator of its own, made from the run's
+//! seed, the use, and the step or epoch. So a run that is resumed draws exactly what it would have drawn,
+//! and no random state has to be saved.
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// Use: first values of parameters.
+pub const INIT: u64 = 1;
+/// Use: the order of samples in an epoch.
+pub const ORDER: u64 = 2;
+/// Use: libtorch's own generator (dropout, noise) in a step.
+pub const STEP: u64 = 3;
+/// Use: noise for validation and pictures, the same each time.
+pub const VALIDATION: u64 = 4;
+
+/// Mixes words into one (Steele, Lea and Flood's SplitMix64 finaliser, 2014).
+#[must_use]
+pub fn mix(words: &[u64]) -> u64 {
+    words.iter().fold(0, |state, &word| {
+        let mut z = (state ^ word).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    })
+}
+
+/// A generator for one use, named by words such as `[seed, ORDER, epoch]`.
+#[must_use]
+pub fn generator(words: &[u64]) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(mix(words))
+}
+
+/// Seeds libtorch's generator for one training step or one evaluation.
+pub fn seed_torch(words: &[u64]) {
+    // libtorch takes an i64: every bit pattern is a seed.
+    tch::manual_seed(mix(words).cast_signed());
+}
+
+/// `count` numbers from the standard normal distribution (Box and Muller 1958).
+pub fn normals<R: Rng>(rng: &mut R, count: usize) -> impl Iterator<Item = f64> {
+    (0..count).map(move |_| {
+        // 53 random bits; the first is kept away from 0 for the logarithm.
+        let unit = |bits: u64| (bits >> 11) as f64 / (1u64 << 53) as f64;
+        let radius = (-2.0 * (1.0 - unit(rng.next_u64())).ln()).sqrt();
+        radius * (std::f64::consts::TAU * unit(rng.next_u64())).cos()
+    })
+}
+
+/// The numbers `0..count` in random order (Fisher and Yates).
+pub fn permutation<R: Rng>(rng: &mut R, count: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    for i in (1..count).rev() {
+        order.swap(i, (rng.next_u64() % (i as u64 + 1)) as usize);
+    }
+    order
+}

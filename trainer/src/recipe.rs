@@ -1,0 +1,192 @@
+//! A recipe: what is trained, on what, and how. One TOML file; one implementation of [`Recipe`] a family.
+
+pub mod char_rnn;
+pub mod denoiser;
+pub mod vae;
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use tch::{Device, Tensor};
+
+use crate::data::DataError;
+use crate::optim::OptimiserConfig;
+use crate::store::Store;
+
+/// A recipe file. Unknown keys are refused.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecipeConfig {
+    /// Name of the package that comes of it.
+    pub package: String,
+    /// One line for the package: what it does.
+    pub summary: String,
+    /// Licence of the weights.
+    pub licence: String,
+    /// What they were trained on.
+    pub data: String,
+    /// Every random number of the run follows from it.
+    pub seed: u64,
+    /// Passes over the training data.
+    pub epochs: u64,
+    /// Samples (or parallel streams of text) in a step.
+    pub batch: usize,
+    /// Validation, a picture and a checkpoint after this many epochs.
+    pub every: u64,
+    /// The network and its own settings.
+    pub family: Family,
+    /// AdamW and its schedule.
+    pub optimiser: OptimiserConfig,
+}
+
+/// The families of networks, each with its settings.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Family {
+    /// See [`denoiser`].
+    DenoisingAutoencoder(denoiser::DenoiserRecipeConfig),
+    /// See [`vae`].
+    VariationalAutoencoder(vae::VaeRecipeConfig),
+    /// See [`char_rnn`].
+    CharRnn(char_rnn::CharRnnRecipeConfig),
+}
+
+/// A recipe that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RecipeError {
+    /// The file cannot be read.
+    #[error("{path}: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file is not a recipe; the message names line and key.
+    #[error("{path}: {message}")]
+    Malformed {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+impl RecipeConfig {
+    /// Reads and checks a recipe file.
+    ///
+    /// # Errors
+    /// Names the file, the key, and what would be right.
+    pub fn read(path: &Path) -> Result<Self, RecipeError> {
+        let shown = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| RecipeError::Read { path: shown.clone(), source })?;
+        let config: Self = toml::from_str(&text)
+            .map_err(|e| RecipeError::Malformed { path: shown.clone(), message: e.to_string() })?;
+        config.validate().map_err(|message| RecipeError::Malformed { path: shown, message })?;
+        Ok(config)
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        let positive =
+            |name: &str, n: u64| if n > 0 { Ok(()) } else { Err(format!("{name} must be at least 1")) };
+        positive("epochs", self.epochs)?;
+        positive("batch", self.batch as u64)?;
+        positive("every", self.every)?;
+        self.optimiser.validate()?;
+        match &self.family {
+            Family::DenoisingAutoencoder(c) => c.validate(),
+            Family::VariationalAutoencoder(c) => c.validate(),
+            Family::CharRnn(c) => c.validate(),
+        }
+    }
+
+    /// Hash of what decides the course of a run: everything but the texts and how often it is looked at.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let course = (self.seed, self.epochs, self.batch, &self.family, &self.optimiser);
+        // A tuple of plain structs always serialises.
+        let json = serde_json::to_vec(&course).unwrap_or_default();
+        hex::encode(Sha256::digest(json))
+    }
+
+    /// Builds the network with fresh parameters and reads the data under `data`.
+    ///
+    /// # Errors
+    /// Data that is missing or malformed.
+    pub fn build(&self, data: &Path, device: Device) -> Result<Box<dyn Recipe>, DataError> {
+        Ok(match &self.family {
+            Family::DenoisingAutoencoder(c) => {
+                Box::new(denoiser::DenoiserRecipe::new(self, c, data, device)?)
+            }
+            Family::VariationalAutoencoder(c) => Box::new(vae::VaeRecipe::new(self, c, data, device)?),
+            Family::CharRnn(c) => Box::new(char_rnn::CharRnnRecipe::new(self, c, data, device)?),
+        })
+    }
+}
+
+/// What a step came to.
+pub struct Loss {
+    /// What is minimised: a scalar with a gradient.
+    pub total: Tensor,
+    /// Named parts worth a curve of their own.
+    pub parts: Vec<(&'static str, Tensor)>,
+}
+
+/// One family's part of a run. The loop ([`fit`](crate::fit)) owns everything that families share.
+pub trait Recipe {
+    /// The parameters.
+    fn store(&self) -> &Store;
+    /// The parameters, to change them.
+    fn store_mut(&mut self) -> &mut Store;
+    /// Steps in a pass over the training data.
+    fn steps_per_epoch(&self) -> u64;
+    /// The loss of step `step` (from 0). libtorch's generator is already seeded for it.
+    fn loss(&mut self, step: u64) -> Loss;
+    /// Figures on the validation part, the one that matters first.
+    fn validate(&mut self) -> Vec<(&'static str, f64)>;
+    /// Writes something to look at into `directory`, named after `step`.
+    ///
+    /// # Errors
+    /// What the system says when it cannot be written.
+    fn sample(&mut self, directory: &Path, step: u64) -> anyhow::Result<()>;
+    /// What is carried from one step to the next beside the parameters.
+    fn memory(&self) -> Vec<(String, Tensor)> {
+        Vec::new()
+    }
+    /// Takes [`Recipe::memory`] back.
+    fn recall(&mut self, _memory: &HashMap<String, Tensor>) {}
+}
+
+/// The order of `count` samples in epochs, one epoch kept at a time.
+pub(crate) struct Order {
+    seed: u64,
+    count: usize,
+    batch: usize,
+    epoch: Option<u64>,
+    order: Vec<usize>,
+}
+
+impl Order {
+    pub(crate) fn new(seed: u64, count: usize, batch: usize) -> Self {
+        Self { seed, count, batch: batch.min(count), epoch: None, order: Vec::new() }
+    }
+
+    pub(crate) fn steps_per_epoch(&self) -> u64 {
+        (self.count / self.batch).max(1) as u64
+    }
+
+    /// The samples of a step; an incomplete last batch is left out.
+    pub(crate) fn batch(&mut self, step: u64) -> &[usize] {
+        let epoch = step / self.steps_per_epoch();
+        if self.epoch != Some(epoch) {
+            let mut rng = crate::random::generator(&[self.seed, crate::random::ORDER, epoch]);
+            self.order = crate::random::permutation(&mut rng, self.count);
+            self.epoch = Some(epoch);
+        }
+        let start = (step % self.steps_per_epoch()) as usize * self.batch;
+        &self.order[start..start + self.batch]
+    }
+}
