@@ -11,12 +11,13 @@ use crate::tensor::Dtype;
 /// What a service can do with a package. Each kind promises graphs with named inputs and outputs; a package
 /// may have more graphs than its kind asks for.
 ///
-/// Images are `f32 [batch, channels, height, width]`.
+/// Images are `f32 [batch, channels, height, width]`. No graph has an input and an output of one name: ONNX
+/// forbids it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// Removes noise: `denoiser` (`image`, `sigma` f32 `[batch]` -> `image`) for a known noise level, and
-    /// `blind` (`image` -> `image`) for an unknown one.
+    /// Removes noise: `denoiser` (`image`, `sigma` f32 `[batch]` -> `denoised`) for a known noise level, and
+    /// `blind` (`image` -> `denoised`) for an unknown one.
     DenoisingAutoencoder,
     /// `encoder` (`image` -> `code`) and `decoder` (`code` -> `image`).
     Autoencoder,
@@ -29,7 +30,7 @@ pub enum Kind {
     Wavenet,
     /// `generator` (`z` f32 `[batch, …]` -> `image`).
     Gan,
-    /// Makes a face older or younger: `ager` (`image`, `age` -> `image`).
+    /// Makes a face older or younger: `ager` (`image`, `age` -> `aged`).
     Ager,
     /// `segmenter` (`image` -> `logits` f32 `[batch, classes, height, width]`).
     Segmentation,
@@ -76,7 +77,7 @@ impl Kind {
     fn required(self) -> &'static [Required] {
         match self {
             Self::DenoisingAutoencoder => {
-                &[("denoiser", &["image", "sigma"], &["image"]), ("blind", &["image"], &["image"])]
+                &[("denoiser", &["image", "sigma"], &["denoised"]), ("blind", &["image"], &["denoised"])]
             }
             Self::Autoencoder => &[("encoder", &["image"], &["code"]), ("decoder", &["code"], &["image"])],
             Self::VariationalAutoencoder => {
@@ -84,7 +85,7 @@ impl Kind {
             }
             Self::CharRnn | Self::Wavenet => &[("step", &["token"], &["logits"])],
             Self::Gan => &[("generator", &["z"], &["image"])],
-            Self::Ager => &[("ager", &["image", "age"], &["image"])],
+            Self::Ager => &[("ager", &["image", "age"], &["aged"])],
             Self::Segmentation => &[("segmenter", &["image"], &["logits"])],
             Self::Anomaly => &[("detector", &["window"], &["reconstruction"])],
             Self::Onnx => &[],
@@ -99,10 +100,15 @@ impl Kind {
             })?;
             self.needs(graph, "inputs", inputs)?;
             self.needs(graph, "outputs", outputs)?;
-            for spec in graph.inputs.iter().chain(&graph.outputs).filter(|s| s.name == "image") {
+            for spec in graph
+                .inputs
+                .iter()
+                .chain(&graph.outputs)
+                .filter(|s| matches!(s.name.as_str(), "image" | "denoised" | "aged"))
+            {
                 if spec.dtype != Dtype::F32 || spec.shape.len() != 4 || spec.batch_axis() != Some(0) {
                     return Err(FieldError::new(
-                        format!("graph.{name}.image"),
+                        format!("graph.{name}.{}", spec.name),
                         format!(
                             "is {} {}, but an image is f32 [batch, c, h, w]",
                             spec.dtype,
