@@ -1,0 +1,182 @@
+//! The accept loop, and the shutdown in order (see [`crate::shutdown`]).
+//!
+//! Own, because tonic's transport cuts streams without GOAWAY when a connection is too old and bounds
+//! concurrency by connection only.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::body::Body;
+use tonic::transport::server::TcpConnectInfo;
+use tower::ServiceExt;
+
+use crate::drain::Drain;
+use crate::{Drained, Health, ServerConfig, Service};
+
+/// A peer that sends nothing for so long after it connected is dropped.
+const FIRST_BYTE: Duration = Duration::from_secs(10);
+/// How often a silent peer is asked whether it still lives, and how long it may take to answer.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long after the cut the last answers may take to be written.
+const FLUSH: Duration = Duration::from_secs(1);
+/// How long to wait after a failed accept, which is mostly for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// What a sender may have under way before it is read: enough for an image without a round trip.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// Serves until `shutdown`, then drains.
+pub(crate) async fn run(
+    listener: TcpListener,
+    service: Service,
+    config: &ServerConfig,
+    health: &Health,
+    drain: &Drain,
+    shutdown: impl Future<Output = ()>,
+) -> Drained {
+    let connections = Connections {
+        http: builder(config),
+        service,
+        tasks: TaskTracker::new(),
+        goaway: CancellationToken::new(),
+        abort: CancellationToken::new(),
+    };
+    {
+        // Owns the listener, which closes at the end of this block.
+        let accepting = std::pin::pin!(connections.accept(listener, config.max_connections));
+        let mut accepting = accepting;
+        tokio::select! {
+            never = &mut accepting => match never {},
+            () = shutdown => {}
+        }
+        health.stop();
+        let wait = config.shutdown.not_ready_wait;
+        tracing::info!(wait_s = wait.as_secs_f64(), in_flight = drain.in_flight(), "stopping");
+        tokio::select! {
+            never = &mut accepting => match never {},
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+    connections.tasks.close();
+    connections.goaway.cancel();
+    drain.begin();
+    if tokio::time::timeout(config.shutdown.drain, connections.tasks.wait()).await.is_ok() {
+        tracing::info!("drained");
+        return Drained { cut: 0 };
+    }
+    let cut = drain.in_flight();
+    tracing::warn!(cut, "the drain took too long, cutting off what is left");
+    drain.cut();
+    // Whether or not that is enough, the rest is dropped.
+    let _ = tokio::time::timeout(FLUSH, connections.tasks.wait()).await;
+    connections.abort.cancel();
+    connections.tasks.wait().await;
+    Drained { cut }
+}
+
+fn builder(config: &ServerConfig) -> http2::Builder<TokioExecutor> {
+    let mut http = http2::Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new())
+        .keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(config.max_streams_per_connection)
+        .max_header_list_size(config.max_header_bytes);
+    http
+}
+
+struct Connections {
+    http: http2::Builder<TokioExecutor>,
+    service: Service,
+    tasks: TaskTracker,
+    /// Tells each connection to finish what it has and take nothing more.
+    goaway: CancellationToken,
+    /// Tells each connection to go at once.
+    abort: CancellationToken,
+}
+
+impl Connections {
+    async fn accept(&self, listener: TcpListener, max_connections: usize) -> Infallible {
+        let local = listener.local_addr().ok();
+        let slots = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
+        loop {
+            // Over the limit, connections wait in the kernel's queue.
+            let slot = Arc::clone(&slots).acquire_owned().await;
+            let (stream, peer) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let connection = Connection {
+                http: self.http.clone(),
+                service: self.service.clone(),
+                goaway: self.goaway.clone(),
+                info: TcpConnectInfo { local_addr: local, remote_addr: Some(peer) },
+            };
+            let abort = self.abort.clone();
+            self.tasks.spawn(async move {
+                let _slot = slot;
+                tokio::select! {
+                    () = abort.cancelled() => tracing::debug!(%peer, "connection dropped"),
+                    () = connection.serve(stream, peer) => {}
+                }
+            });
+        }
+    }
+}
+
+struct Connection {
+    http: http2::Builder<TokioExecutor>,
+    service: Service,
+    goaway: CancellationToken,
+    info: TcpConnectInfo,
+}
+
+impl Connection {
+    async fn serve(self, stream: TcpStream, peer: SocketAddr) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
+        }
+        tokio::select! {
+            first = tokio::time::timeout(FIRST_BYTE, stream.readable()) => {
+                if !matches!(first, Ok(Ok(()))) {
+                    tracing::debug!(%peer, "the peer sent nothing");
+                    return;
+                }
+            }
+            () = self.goaway.cancelled() => return,
+        }
+        let Self { http, service, goaway, info } = self;
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(info.clone());
+            service.clone().oneshot(request)
+        });
+        let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
+        let result = tokio::select! {
+            result = connection.as_mut() => result,
+            () = goaway.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = result {
+            tracing::debug!(%peer, %error, "connection ended with an error");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The server of one role.
+
+mod dispatch;
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpListener;
+use tonic::server::NamedService;
+use tonic::service::Routes;
+use tower::Layer;
+
+use crate::concurrency::ConcurrencyLayer;
+use crate::deadline::DeadlineLayer;
+use crate::drain::Drain;
+use crate::health::Health;
+use crate::message_limit::MessageLimitLayer;
+use crate::panics::CatchPanicsLayer;
+use crate::shutdown::{Drained, ShutdownConfig};
+use crate::trace::TraceLayer;
+use crate::{Inner, Request, Response, Service, ServiceError};
+use dispatch::Dispatch;
+
+/// The limits of a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerConfig {
+    /// The most bytes of one message. Larger ones are INVALID_ARGUMENT. Default 16 MiB.
+    pub max_message_bytes: usize,
+    /// The most requests at once, streams included. More are RESOURCE_EXHAUSTED. Default 1024.
+    pub max_concurrent_requests: usize,
+    /// The most connections at once. More wait to be accepted. Default 4096.
+    pub max_connections: usize,
+    /// The most requests at once on one connection. More wait at the client. Default 256.
+    pub max_streams_per_connection: u32,
+    /// The most bytes of the headers of a request. Default 16 KiB.
+    pub max_header_bytes: u32,
+    /// How it stops.
+    pub shutdown: ShutdownConfig,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            max_message_bytes: 16 << 20,
+            max_concurrent_requests: 1024,
+            max_connections: 4096,
+            max_streams_per_connection: 256,
+            max_header_bytes: 16 << 10,
+            shutdown: ShutdownConfig::default(),
+        }
+    }
+}
+
+/// Why a server could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// A descriptor set is damaged, or lacks what it imports.
+    #[error("cannot serve reflection")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+/// A role's gRPC services, with health, reflection and the stack around them.
+pub struct Server {
+    role: String,
+    config: ServerConfig,
+    routes: Routes,
+    /// What `routes` answers for.
+    own: BTreeSet<&'static str>,
+    /// What health and reflection know.
+    services: Vec<String>,
+    descriptor_sets: Vec<&'static [u8]>,
+    fallback: Option<Service>,
+    health: Health,
+}
+
+impl Server {
+    /// A server of no services yet. The role is what its spans and log lines say.
+    pub fn new(role: impl Into<String>, config: ServerConfig) -> Self {
+        Self {
+            role: role.into(),
+            config,
+            routes: Routes::default(),
+            own: BTreeSet::new(),
+            services: Vec::new(),
+            descriptor_sets: Vec::new(),
+            fallback: None,
+            health: Health::new([crate::health::OVERALL]),
+        }
+    }
+
+    /// Adds a generated service. It is NOT_SERVING until [`Health`] is told otherwise.
+    ///
+    /// Generated services have a message limit of their own, 4 MiB: raise it with
+    /// `max_decoding_message_size(config.max_message_bytes)`.
+    #[must_use]
+    pub fn add_service<S>(mut self, service: S) -> Self
+    where
+        S: tower::Service<Request, Response = Response, Error = Infallible, Future: Send>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.routes = self.routes.add_service(service);
+        self.own.insert(S::NAME);
+        self.add_name(S::NAME)
+    }
+
+    /// Adds a service that [`fallback`](Self::fallback) answers for, to health and reflection.
+    #[must_use]
+    pub fn add_name(mut self, service: impl Into<String>) -> Self {
+        let service = service.into();
+        self.health.set(service.as_str(), false);
+        self.services.push(service);
+        self
+    }
+
+    /// Adds what reflection resolves: an encoded `FileDescriptorSet` with its imports.
+    #[must_use]
+    pub fn descriptor_set(mut self, encoded: &'static [u8]) -> Self {
+        self.descriptor_sets.push(encoded);
+        self
+    }
+
+    /// Answers what no added service does. Without one that is UNIMPLEMENTED.
+    #[must_use]
+    pub fn fallback<S: Inner + Sync>(mut self, service: S) -> Self {
+        self.fallback = Some(Service::new(service));
+        self
+    }
+
+    /// The health of this server, to be told what is ready.
+    pub fn health(&self) -> Health {
+        self.health.clone()
+    }
+
+    /// Serves on a bound socket until `shutdown` resolves, and then until it has drained.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<Drained, ServeError> {
+        let drain = Drain::new();
+        let (config, health, role) = (self.config.clone(), self.health.clone(), self.role.clone());
+        let service = self.into_service(&drain)?;
+        let address = listener.local_addr().map_or_else(|_| "unknown".to_owned(), |a| a.to_string());
+        tracing::info!(role, address, "listening");
+        Ok(crate::listener::run(listener, service, &config, &health, &drain, shutdown).await)
+    }
+
+    /// Everything behind the listener, in the order of the crate's documentation.
+    fn into_service(self, drain: &Drain) -> Result<Service, ServeError> {
+        let routes = crate::reflection::add(self.routes, &self.descriptor_sets, &self.services)?
+            .add_service(self.health.server())
+            .prepare();
+        let mut own = self.own;
+        own.extend([crate::health::SERVICE, crate::reflection::V1, crate::reflection::V1ALPHA]);
+        let fallback = self.fallback.unwrap_or_else(|| no_such_method(&self.role, &self.services));
+
+        let service = Dispatch { own: Arc::new(own), routes, fallback };
+        let service = MessageLimitLayer::new(self.config.max_message_bytes).layer(service);
+        let service = DeadlineLayer.layer(service);
+        let service = drain.layer(service);
+        let service = ConcurrencyLayer::new(self.config.max_concurrent_requests).layer(service);
+        let service = CatchPanicsLayer.layer(service);
+        Ok(Service::new(TraceLayer::new(&self.role).layer(service)))
+    }
+}
+
+fn no_such_method(role: &str, services: &[String]) -> Service {
+    let message = format!("the {role} role has no such method; its services: {}", services.join(", "));
+    Service::new(tower::service_fn(move |_: Request| {
+        let error = ServiceError::unimplemented(message.clone());
+        async move { Ok(error.into_response()) }
+    }))
+}
