@@ -1,1 +1,88 @@
 //! The gateway: the one door of the fleet.
+//!
+//! It forwards any gRPC method to the role that owns it, by the service's name in the path and without
+//! decoding messages, so that a new method or a new field of a role costs nothing here. What it answers
+//! itself: `ModelService` for the whole fleet, health per service (following the roles), reflection for
+//! everything.
+//!
+//! ```no_run
+//! use atelier_gateway::{Gateway, GatewayConfig, Route};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let gateway = Gateway::new(GatewayConfig {
+//!     routes: vec![Route {
+//!         role: "text".into(),
+//!         services: vec!["atelier.text.v1.TextService".into()],
+//!         uri: "http://127.0.0.1:50061".into(),
+//!     }],
+//!     ..GatewayConfig::default()
+//! })?;
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:50051").await?;
+//! gateway.serve(listener, atelier_chassis::shutdown::signal()).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod backend;
+mod config;
+mod follow;
+mod forward;
+mod models;
+
+use std::sync::Arc;
+
+use atelier_chassis::{Drained, Health, ServeError, Server};
+use atelier_proto::models::v1::model_service_server::{ModelServiceServer, SERVICE_NAME as MODEL_SERVICE};
+use tokio::net::TcpListener;
+
+use backend::Backend;
+pub use config::{GatewayConfig, GatewayError, Route};
+use forward::Forward;
+use models::FleetModels;
+
+/// The gateway, not yet listening.
+pub struct Gateway {
+    server: Server,
+    backends: Vec<Arc<Backend>>,
+}
+
+impl Gateway {
+    /// Checks the routes. Connections are made when they are needed: a role may be started later.
+    pub fn new(config: GatewayConfig) -> Result<Self, GatewayError> {
+        let backends = backend::all(&config)?;
+        let models = FleetModels::new(backends.clone());
+        let models =
+            ModelServiceServer::new(models).max_decoding_message_size(config.server.max_message_bytes);
+        let server = Server::new("gateway", config.server)
+            .add_service(models)
+            .descriptor_set(atelier_proto::FILE_DESCRIPTOR_SET)
+            .fallback(Forward::new(&backends));
+        let services = backends.iter().flat_map(|backend| backend.services.iter());
+        let server = services.fold(server, |server, service| server.add_name(service.as_str()));
+        Ok(Self { server, backends })
+    }
+
+    /// Adds what reflection resolves beyond the fleet's own API: an encoded `FileDescriptorSet`.
+    #[must_use]
+    pub fn descriptor_set(mut self, encoded: &'static [u8]) -> Self {
+        self.server = self.server.descriptor_set(encoded);
+        self
+    }
+
+    /// The health of the gateway, which follows the roles: each forwarded service as its role says, the
+    /// gateway as a whole and `ModelService` where any is being served.
+    pub fn health(&self) -> Health {
+        self.server.health()
+    }
+
+    /// Serves on a bound socket until `shutdown` resolves, and then until it has drained.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<Drained, ServeError> {
+        // Dropped, and so ended, with this future.
+        let _following = follow::start(self.server.health(), &self.backends, MODEL_SERVICE);
+        self.server.serve(listener, shutdown).await
+    }
+}

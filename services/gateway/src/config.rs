@@ -1,0 +1,70 @@
+//! Where the gateway forwards to.
+
+use std::time::Duration;
+
+use atelier_chassis::ServerConfig;
+use serde::{Deserialize, Serialize};
+
+/// One role and what it owns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// The role's name, as errors and log lines say it: "text".
+    pub role: String,
+    /// The full names of its services: "atelier.text.v1.TextService".
+    pub services: Vec<String>,
+    /// Where it listens: "http://127.0.0.1:50061".
+    pub uri: String,
+}
+
+/// The configuration of a gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GatewayConfig {
+    /// The roles. Each service belongs to one role alone.
+    pub routes: Vec<Route>,
+    /// How long connecting to a role may take, in milliseconds. Default 2000.
+    pub connect_timeout_ms: u64,
+    /// The limits of the gateway's own server.
+    pub server: ServerConfig,
+}
+
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        Self { routes: Vec::new(), connect_timeout_ms: 2000, server: ServerConfig::default() }
+    }
+}
+
+impl GatewayConfig {
+    pub(crate) fn connect_timeout(&self) -> Duration {
+        Duration::from_millis(self.connect_timeout_ms)
+    }
+}
+
+/// What is wrong with the routes.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GatewayError {
+    /// An address that is none.
+    #[error(
+        "routes: the uri {uri:?} of role {role:?} is no address, must be like \"http://127.0.0.1:50061\""
+    )]
+    Uri {
+        /// The role.
+        role: String,
+        /// Its address.
+        uri: String,
+        /// What is wrong with it; `None` where it lacks a scheme or a host.
+        source: Option<tonic::transport::Error>,
+    },
+    /// A service that two roles claim, or that the gateway answers itself.
+    #[error("routes: the service {service:?} of role {role:?} belongs to {owner} already")]
+    Taken {
+        /// The service.
+        service: String,
+        /// The role that claims it too.
+        role: String,
+        /// Who has it.
+        owner: String,
+    },
+}
