@@ -1,1 +1,4 @@
 //! The text service: character-level generation and scoring.
+
+mod stop;
+mod vocabulary;
