@@ -1,1 +1,43 @@
-//! Runs packages on ONNX Runtime: sessions, batcher, decoder, compute plan.
+//! Runs packages on ONNX Runtime: sessions, batcher, decoder, compute plan. No gRPC in here.
+//!
+//! ```text
+//! handler -> check -> queue -> scheduler -> worker (OS thread, session)
+//!    ^                                        |
+//!    '------ oneshot / bounded stream --------'
+//! ```
+//!
+//! * [`Engine`] holds the loaded [`Model`]s; [`GraphHandle::run`] answers a request on a stateless graph,
+//!   [`Decoder::stream`] advances a stream through a step graph together with others.
+//! * Nothing on a tokio thread ever runs inference; no lock is held around a run.
+//! * An answer has the same bits whatever else is being served ([`Batching::Exact`]): a batch size is only
+//!   used if every row comes out of it as it does alone, which is tried when the model is loaded.
+//! * What a fault breaks is its own batch; the worker is rebuilt, and [`Health`] says so.
+
+mod batcher;
+mod decoder;
+mod engine;
+mod error;
+mod fault;
+mod gauge;
+mod golden;
+mod model;
+mod plan;
+mod rows;
+mod runtime;
+mod sampler;
+pub mod seed;
+mod sizes;
+mod stats;
+mod turnstile;
+
+pub use atelier_package::{Dtype, Tensor, TensorData};
+pub use batcher::GraphHandle;
+pub use decoder::{Cursor, Decoder, Step, Stream};
+pub use engine::{Config, Engine, NotLoaded};
+pub use error::EngineError;
+pub use model::Model;
+pub use plan::{GraphLoad, GraphPlan, Plan};
+pub use runtime::{Device, Runtime};
+pub use sampler::{Sampler, Sampling, log_probability};
+pub use sizes::Batching;
+pub use stats::{DecoderStats, GraphStats, Health};

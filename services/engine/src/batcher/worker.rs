@@ -1,0 +1,128 @@
+//! The thread that owns a session of a stateless graph.
+
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+
+use atelier_package::Tensor;
+
+use super::{Event, Job, Shared};
+use crate::EngineError;
+use crate::fault::{Rebuild, run_caught};
+use crate::rows::{join, take};
+use crate::runtime::session::Runner;
+
+/// Runs batches until the batcher is stopped and nothing is left to do.
+pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
+    let mut runner = Some(runner);
+    let mut rebuild = Rebuild::default();
+    let mut broken = false;
+    loop {
+        let Some(session) = runner.as_mut() else {
+            match rebuild.attempt(&shared.setup.name, &shared.setup.factory) {
+                Ok(fresh) => {
+                    runner = Some(fresh);
+                    shared.healthy.fetch_add(1, Ordering::AcqRel);
+                    if std::mem::take(&mut broken) {
+                        shared.broken.fetch_sub(1, Ordering::AcqRel);
+                    }
+                }
+                Err(pause) => {
+                    if !std::mem::replace(&mut broken, true) {
+                        shared.broken.fetch_add(1, Ordering::AcqRel);
+                    }
+                    if wait_out(shared, pause) {
+                        return;
+                    }
+                }
+            }
+            continue;
+        };
+        if !wait_for_work(shared) {
+            return;
+        }
+        let pass = shared.setup.turnstile.pass(shared.setup.threads);
+        // Only now that it can run at once is the batch formed: until here others could still join it.
+        let Some(job) = shared.step(&mut shared.state(), Event::Take) else { continue };
+        let running = shared.running.hold(job.parts.len());
+        let result = run(shared, session.as_mut(), &job);
+        drop(pass);
+        drop(running);
+        let ok = match result {
+            Ok(outputs) => {
+                rebuild.succeeded();
+                shared.counts.batches.add(1);
+                shared.counts.rows.add(job.parts.iter().map(|(_, r, _)| r.len()).sum());
+                let mut state = shared.state();
+                for ((id, range, _), outputs) in job.parts.iter().zip(outputs) {
+                    if let Some(pending) = state.pending.get_mut(id) {
+                        pending.done.push((range.clone(), outputs));
+                    }
+                }
+                true
+            }
+            Err(e) => {
+                tracing::error!(graph = shared.setup.name, error = %e, requests = job.parts.len(), "a batch failed");
+                // Dropped and made anew: nobody knows what state it is in.
+                runner = None;
+                shared.healthy.fetch_sub(1, Ordering::AcqRel);
+                false
+            }
+        };
+        shared.step(&mut shared.state(), Event::Done { batch: job.batch, ok });
+    }
+}
+
+/// Waits until there are rows to run; false when there never will be.
+fn wait_for_work(shared: &Shared) -> bool {
+    let mut state = shared.state();
+    while state.scheduler.queued_rows() == 0 {
+        if state.stop {
+            return false;
+        }
+        state = shared.work.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+    }
+    true
+}
+
+/// Waits before the next attempt at a session; true when the batcher is stopped meanwhile.
+fn wait_out(shared: &Shared, pause: std::time::Duration) -> bool {
+    let mut state = shared.state();
+    if shared.broken.load(Ordering::Acquire) == shared.workers {
+        // Nobody is there to serve what waits: say so now rather than at its deadline.
+        shared.step(&mut state, Event::Abort);
+    }
+    let (state, _) = shared
+        .work
+        .wait_timeout_while(state, pause, |s| !s.stop)
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    state.stop
+}
+
+/// Runs a job: its outputs by part, in the order of the parts.
+fn run(shared: &Shared, runner: &mut dyn Runner, job: &Job) -> Result<Vec<Vec<Tensor>>, EngineError> {
+    let setup = &shared.setup;
+    if !setup.joinable {
+        let mut outputs = Vec::with_capacity(1);
+        for (_, _, inputs) in &job.parts {
+            outputs.push(run_caught(runner, inputs)?);
+        }
+        return Ok(outputs);
+    }
+    let rows = job.parts.iter().map(|(_, r, _)| r.len()).sum();
+    let size = setup.sizes.fit(rows);
+    let mut inputs = Vec::with_capacity(setup.spec.inputs.len());
+    for i in 0..setup.spec.inputs.len() {
+        let parts: Vec<(&Tensor, Range<usize>)> =
+            job.parts.iter().filter_map(|(_, r, inputs)| inputs.get(i).map(|t| (t, r.clone()))).collect();
+        inputs.push(join(&parts, size)?);
+    }
+    let outputs = run_caught(runner, &inputs)?;
+    let mut start = 0;
+    let mut by_part = Vec::with_capacity(job.parts.len());
+    for (_, range, _) in &job.parts {
+        let rows = start..start + range.len();
+        start = rows.end;
+        by_part.push(outputs.iter().map(|t| take(t, rows.clone())).collect::<Result<Vec<_>, _>>()?);
+    }
+    Ok(by_part)
+}

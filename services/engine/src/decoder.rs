@@ -1,0 +1,267 @@
+//! Continuous batching: many streams advance together through one step graph.
+//!
+//! Each stream has a slot that keeps its state between steps. An iteration takes the slots that can go on
+//! into one batch of the smallest size that holds them, runs the step graph, and gives each stream its row
+//! of logits. Streams come and go at any step. What a stream does with its logits (read a prompt, sample,
+//! score) is its [`Cursor`]'s business.
+//!
+//! A stream whose client reads too slowly is parked in its slot until there is room again; the others go
+//! on. A stream whose client is gone frees its slot before the next step.
+
+pub(crate) mod lane;
+pub(crate) mod slots;
+mod stream;
+mod worker;
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use atelier_package::GraphSpec;
+
+use crate::EngineError;
+use crate::gauge::{Counter, Gauge, Held};
+use crate::runtime::session::{Factory, Runner};
+use crate::sizes::Sizes;
+use crate::stats::{DecoderStats, Health};
+use crate::turnstile::Turnstile;
+use lane::{Lane, TypedLane};
+use slots::StepShape;
+pub use stream::Stream;
+
+/// What a stream does with its logits. Called on the decoder's thread: it must compute little and never wait.
+pub trait Cursor: Send + 'static {
+    /// What the stream's client gets: text, samples, scores.
+    type Chunk: Send + 'static;
+
+    /// The first token to go into the graph, with the state at 0.
+    fn first(&mut self) -> i64;
+
+    /// What to do after a step that gave `logits` for the token after the last one. An error ends this stream
+    /// and no other.
+    fn advance(&mut self, logits: &[f32]) -> Result<Step<Self::Chunk>, EngineError>;
+}
+
+/// How a stream goes on after a step.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step<T> {
+    /// With another step.
+    Next {
+        /// The token that goes into the graph.
+        token: i64,
+        /// For the client, if there is something.
+        emit: Option<T>,
+    },
+    /// Not at all.
+    Done {
+        /// For the client, if there is something left.
+        emit: Option<T>,
+    },
+}
+
+/// What a decoder is made of.
+pub(crate) struct Setup {
+    /// `MODEL/VERSION/GRAPH`, for logs and threads.
+    pub(crate) name: String,
+    pub(crate) spec: Arc<GraphSpec>,
+    pub(crate) shape: StepShape,
+    pub(crate) sizes: Sizes,
+    pub(crate) slots: usize,
+    pub(crate) waiting: usize,
+    pub(crate) buffer: usize,
+    pub(crate) threads: usize,
+    pub(crate) turnstile: Arc<Turnstile>,
+    pub(crate) factory: Factory,
+}
+
+/// A step graph that is being served. Cheap to clone.
+#[derive(Clone)]
+pub struct Decoder {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    setup: Setup,
+    state: Mutex<State>,
+    /// Something changed for the worker.
+    work: Condvar,
+    healthy: AtomicBool,
+    broken: AtomicBool,
+    waiting: Gauge,
+    slots_used: Gauge,
+    counts: Counts,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct Counts {
+    finished: Counter,
+    refused: Counter,
+    expired: Counter,
+    cancelled: Counter,
+    failed: Counter,
+    iterations: Counter,
+    steps: Counter,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<(Box<dyn Lane>, Held)>,
+    /// Set with every change, cleared by the worker before it looks: so no change is slept through.
+    woken: bool,
+    active: usize,
+    draining: bool,
+    stop: bool,
+}
+
+/// When to come again while all slots and places are taken: about the time of a short text.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+impl Decoder {
+    /// Starts the worker.
+    pub(crate) fn start(setup: Setup, runner: Box<dyn Runner>) -> Result<Self, EngineError> {
+        let name = setup.name.clone();
+        let shared = Arc::new(Shared {
+            setup,
+            state: Mutex::default(),
+            work: Condvar::new(),
+            healthy: AtomicBool::new(true),
+            broken: AtomicBool::new(false),
+            waiting: Gauge::default(),
+            slots_used: Gauge::default(),
+            counts: Counts::default(),
+            thread: Mutex::default(),
+        });
+        let worker = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name(name)
+            .spawn(move || worker::serve(&worker, runner))
+            .map_err(|e| EngineError::Runtime(format!("a worker thread cannot be started: {e}")))?;
+        *shared.thread() = Some(thread);
+        Ok(Self { shared })
+    }
+
+    /// The step graph's inputs and outputs.
+    pub fn spec(&self) -> &GraphSpec {
+        &self.shared.setup.spec
+    }
+
+    /// The number of tokens: they are 0 to one less.
+    pub fn tokens(&self) -> usize {
+        self.shared.setup.shape.tokens
+    }
+
+    /// The batch sizes that the graph is run at.
+    pub fn batch_sizes(&self) -> &[usize] {
+        self.shared.setup.sizes.as_slice()
+    }
+
+    /// Begins a stream. Its chunks are the same bits whatever else is being served.
+    ///
+    /// The deadline is for the stream as a whole, and needs tokio's timer; when it passes, the stream ends with
+    /// `DeadlineExceeded`. Dropping the [`Stream`] frees its slot. Errors: `QueueFull`, `DeadlineExceeded`,
+    /// `Loading`, `Draining`.
+    pub fn stream<C: Cursor>(
+        &self,
+        cursor: C,
+        deadline: Option<Instant>,
+    ) -> Result<Stream<C::Chunk>, EngineError> {
+        let shared = &self.shared;
+        if shared.broken.load(Ordering::Acquire) {
+            return Err(EngineError::Loading(format!(
+                "{} is being rebuilt after a fault",
+                shared.setup.name
+            )));
+        }
+        if deadline.is_some_and(|d| d <= Instant::now()) {
+            shared.counts.expired.add(1);
+            return Err(EngineError::DeadlineExceeded);
+        }
+        let mut state = shared.state();
+        if state.draining {
+            shared.counts.refused.add(1);
+            return Err(EngineError::Draining);
+        }
+        // Those that will find a free slot do not count as waiting.
+        let free = shared.setup.slots.saturating_sub(state.active);
+        if state.waiting.len() >= shared.setup.waiting + free {
+            // Those whose client has gone make room.
+            state.waiting.retain(|(lane, _)| !lane.is_gone());
+        }
+        if state.waiting.len() >= shared.setup.waiting + free {
+            shared.counts.refused.add(1);
+            return Err(EngineError::QueueFull { retry_after: RETRY_AFTER });
+        }
+        let (lane, stream) = TypedLane::new(cursor, shared.setup.buffer, deadline, Arc::clone(shared));
+        state.waiting.push_back((Box::new(lane), shared.waiting.hold(1)));
+        drop(state);
+        shared.wake();
+        Ok(stream)
+    }
+
+    /// What is going on just now, and since the start.
+    pub fn stats(&self) -> DecoderStats {
+        let (shared, counts) = (&self.shared, &self.shared.counts);
+        DecoderStats {
+            slots: shared.setup.slots,
+            slots_used: shared.slots_used.get(),
+            waiting: shared.waiting.get(),
+            finished: counts.finished.get(),
+            refused: counts.refused.get(),
+            expired: counts.expired.get(),
+            cancelled: counts.cancelled.get(),
+            failed: counts.failed.get(),
+            iterations: counts.iterations.get(),
+            steps: counts.steps.get(),
+        }
+    }
+
+    /// Whether the worker runs.
+    pub fn health(&self) -> Health {
+        let healthy = usize::from(self.shared.healthy.load(Ordering::Acquire));
+        Health::of(self.shared.state().draining, healthy, 1)
+    }
+
+    /// Takes no more streams.
+    pub(crate) fn drain(&self) {
+        self.shared.state().draining = true;
+        self.shared.wake();
+    }
+
+    /// Whether there is no stream.
+    pub(crate) fn is_idle(&self) -> bool {
+        let state = self.shared.state();
+        state.active == 0 && state.waiting.is_empty()
+    }
+
+    /// Ends every stream with `Draining` before its next step, and joins the worker.
+    pub(crate) fn stop(&self) {
+        let mut state = self.shared.state();
+        state.draining = true;
+        state.stop = true;
+        drop(state);
+        self.shared.wake();
+        let thread = self.shared.thread().take();
+        if thread.is_some_and(|t| t.join().is_err()) {
+            tracing::error!(graph = self.shared.setup.name, "a worker thread ended in panic");
+        }
+    }
+}
+
+impl Shared {
+    /// Has the worker look around.
+    pub(crate) fn wake(&self) {
+        self.state().woken = true;
+        self.work.notify_all();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn thread(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,110 @@
+//! One stream as the worker sees it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Cursor, Shared, Step, Stream};
+use crate::EngineError;
+
+/// Whether a stream can take its next step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    /// It can.
+    Go,
+    /// Its client has yet to take what is there.
+    Parked,
+    /// Its deadline passed.
+    Expired,
+    /// Its client is gone.
+    Gone,
+}
+
+/// A stream of any kind of chunk.
+pub(crate) trait Lane: Send {
+    /// The first token.
+    fn first(&mut self) -> i64;
+    /// Takes its logits: the next token, or `None` at the end.
+    fn advance(&mut self, logits: &[f32]) -> Result<Option<i64>, EngineError>;
+    /// Whether it can go on. One that is parked says so to its client, who wakes the worker.
+    fn readiness(&self, now: Instant) -> Readiness;
+    /// Whether its client is gone.
+    fn is_gone(&self) -> bool;
+    /// When it must be over.
+    fn deadline(&self) -> Option<Instant>;
+    /// Tells the client how it ended.
+    fn finish(self: Box<Self>, end: Result<(), EngineError>);
+}
+
+/// A stream with its cursor and the way to its client.
+pub(crate) struct TypedLane<C: Cursor> {
+    cursor: C,
+    chunks: mpsc::Sender<C::Chunk>,
+    end: oneshot::Sender<Result<(), EngineError>>,
+    parked: Arc<AtomicBool>,
+    deadline: Option<Instant>,
+}
+
+impl<C: Cursor> TypedLane<C> {
+    pub(crate) fn new(
+        cursor: C,
+        buffer: usize,
+        deadline: Option<Instant>,
+        shared: Arc<Shared>,
+    ) -> (Self, Stream<C::Chunk>) {
+        let (chunks, received) = mpsc::channel(buffer.max(1));
+        let (end, ended) = oneshot::channel();
+        let parked = Arc::new(AtomicBool::new(false));
+        let stream = Stream::new(received, ended, Arc::clone(&parked), deadline, shared);
+        (Self { cursor, chunks, end, parked, deadline }, stream)
+    }
+}
+
+impl<C: Cursor> Lane for TypedLane<C> {
+    fn first(&mut self) -> i64 {
+        self.cursor.first()
+    }
+
+    fn advance(&mut self, logits: &[f32]) -> Result<Option<i64>, EngineError> {
+        let (token, emit) = match self.cursor.advance(logits)? {
+            Step::Next { token, emit } => (Some(token), emit),
+            Step::Done { emit } => (None, emit),
+        };
+        if let Some(chunk) = emit {
+            // There is room: only a lane that has some is let go on. What is left is a client that is gone.
+            self.chunks.try_send(chunk).map_err(|_| EngineError::Cancelled)?;
+        }
+        Ok(token)
+    }
+
+    fn readiness(&self, now: Instant) -> Readiness {
+        if self.chunks.is_closed() {
+            return Readiness::Gone;
+        }
+        if self.deadline.is_some_and(|d| d <= now) {
+            return Readiness::Expired;
+        }
+        if self.chunks.capacity() > 0 {
+            return Readiness::Go;
+        }
+        self.parked.store(true, Ordering::SeqCst);
+        // Looked at again after the flag is up: else a client that took a chunk in between would not know
+        // that somebody waits for it to say so.
+        if self.chunks.capacity() > 0 { Readiness::Go } else { Readiness::Parked }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.chunks.is_closed()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    fn finish(self: Box<Self>, end: Result<(), EngineError>) {
+        // Said before the channel of chunks closes, so that the client finds it when that is empty.
+        let _ = self.end.send(end);
+    }
+}

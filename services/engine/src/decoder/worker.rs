@@ -1,0 +1,270 @@
+//! The thread that owns the step graph's session and the slots.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::lane::{Lane, Readiness};
+use super::slots::{States, pick};
+use super::{Setup, Shared};
+use crate::EngineError;
+use crate::fault::{Rebuild, caught, run_caught};
+use crate::gauge::Held;
+use crate::runtime::session::Runner;
+
+/// A stream in its slot.
+struct Seat {
+    lane: Box<dyn Lane>,
+    token: i64,
+    served: u64,
+    _used: Held,
+}
+
+/// What the worker does next.
+enum Next {
+    Step(Vec<(usize, i64)>),
+    Wait(Option<Instant>),
+    Stop,
+}
+
+struct Worker<'a> {
+    shared: &'a Shared,
+    setup: &'a Setup,
+    seats: Vec<Option<Seat>>,
+    states: States,
+}
+
+/// Steps streams until the decoder is stopped.
+pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
+    let setup = &shared.setup;
+    let mut worker = Worker {
+        shared,
+        setup,
+        seats: (0..setup.slots).map(|_| None).collect(),
+        states: States::new(setup.shape.clone(), setup.slots),
+    };
+    let mut runner = Some(runner);
+    let mut rebuild = Rebuild::default();
+    loop {
+        let Some(session) = runner.as_mut() else {
+            match rebuild.attempt(&setup.name, &setup.factory) {
+                Ok(fresh) => {
+                    runner = Some(fresh);
+                    shared.broken.store(false, Ordering::Release);
+                    shared.healthy.store(true, Ordering::Release);
+                }
+                Err(pause) => {
+                    shared.broken.store(true, Ordering::Release);
+                    if worker.wait_out(pause) {
+                        return;
+                    }
+                }
+            }
+            continue;
+        };
+        match worker.next() {
+            Next::Stop => return,
+            Next::Wait(until) => worker.wait(until),
+            Next::Step(picked) => match worker.step(session.as_mut(), &picked) {
+                Ok(()) => rebuild.succeeded(),
+                Err(e) => {
+                    tracing::error!(graph = setup.name, error = %e, streams = picked.len(), "a step failed");
+                    for (slot, _) in picked {
+                        let message = format!("{} failed on this step", setup.name);
+                        worker.leave(slot, Err(EngineError::Runtime(message)));
+                    }
+                    runner = None;
+                    shared.healthy.store(false, Ordering::Release);
+                }
+            },
+        }
+    }
+}
+
+impl Worker<'_> {
+    /// Lets streams in and out, and says who takes the next step.
+    fn next(&mut self) -> Next {
+        // Cleared before looking around: what changes from here on is looked at next time.
+        {
+            let mut state = self.shared.state();
+            state.woken = false;
+            if state.stop {
+                drop(state);
+                self.end_all(&EngineError::Draining);
+                return Next::Stop;
+            }
+        }
+        let now = Instant::now();
+        let mut ready = Vec::with_capacity(self.seats.len());
+        let mut earliest = None;
+        for slot in 0..self.seats.len() {
+            let Some(seat) = self.seats.get(slot).and_then(Option::as_ref) else { continue };
+            match seat.lane.readiness(now) {
+                Readiness::Go => ready.push((slot, seat.served)),
+                Readiness::Parked => earliest = earlier(earliest, seat.lane.deadline()),
+                Readiness::Gone => self.leave(slot, Err(EngineError::Cancelled)),
+                Readiness::Expired => self.leave(slot, Err(EngineError::DeadlineExceeded)),
+            }
+        }
+        self.admit(now, &mut ready);
+        if ready.is_empty() {
+            return Next::Wait(earliest);
+        }
+        let picked = pick(ready, self.setup.sizes.max());
+        let token = |slot: &usize| self.seats.get(*slot).and_then(Option::as_ref).map(|s| s.token);
+        Next::Step(picked.iter().filter_map(|slot| token(slot).map(|t| (*slot, t))).collect())
+    }
+
+    /// Gives free slots to those who wait, first come first served.
+    fn admit(&mut self, now: Instant, ready: &mut Vec<(usize, u64)>) {
+        // One who comes late begins where the others are: it has no claim on the steps it was not there for.
+        let served = ready.iter().map(|(_, served)| *served).min().unwrap_or_default();
+        for slot in 0..self.seats.len() {
+            if self.seats.get(slot).is_none_or(Option::is_some) {
+                continue;
+            }
+            loop {
+                let mut state = self.shared.state();
+                let Some((mut lane, waited)) = state.waiting.pop_front() else { return };
+                state.active += 1;
+                drop(state);
+                drop(waited);
+                let used = self.shared.slots_used.hold(1);
+                let begun = match lane.readiness(now) {
+                    Readiness::Gone => Err(EngineError::Cancelled),
+                    Readiness::Expired => Err(EngineError::DeadlineExceeded),
+                    Readiness::Go | Readiness::Parked => caught(|| lane.first())
+                        .and_then(|token| self.known(token))
+                        .and_then(|token| self.states.reset(slot).map(|()| token)),
+                };
+                match begun {
+                    Ok(token) => {
+                        if let Some(seat) = self.seats.get_mut(slot) {
+                            *seat = Some(Seat { lane, token, served, _used: used });
+                        }
+                        ready.push((slot, served));
+                        break;
+                    }
+                    Err(e) => {
+                        drop(used);
+                        self.end(lane, Err(e));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Runs one step for these slots.
+    fn step(&mut self, runner: &mut dyn Runner, picked: &[(usize, i64)]) -> Result<(), EngineError> {
+        let inputs = self.states.gather(picked, self.setup.sizes.fit(picked.len()))?;
+        let pass = self.setup.turnstile.pass(self.setup.threads);
+        let outputs = run_caught(runner, &inputs)?;
+        drop(pass);
+        self.states.scatter(picked, &outputs)?;
+        self.shared.counts.iterations.add(1);
+        self.shared.counts.steps.add(picked.len());
+        for (row, (slot, _)) in picked.iter().enumerate() {
+            let Some(seat) = self.seats.get_mut(*slot).and_then(Option::as_mut) else { continue };
+            let Some(logits) = self.setup.shape.logits(&outputs, row) else {
+                return Err(EngineError::Runtime("the step gave too few logits".into()));
+            };
+            seat.served += 1;
+            // A cursor that panics ends its own stream.
+            let next = caught(|| seat.lane.advance(logits)).and_then(|r| r);
+            match next.and_then(|token| token.map(|t| self.known(t)).transpose()) {
+                Ok(Some(token)) => {
+                    if let Some(seat) = self.seats.get_mut(*slot).and_then(Option::as_mut) {
+                        seat.token = token;
+                    }
+                }
+                Ok(None) => self.leave(*slot, Ok(())),
+                Err(e) => self.leave(*slot, Err(e)),
+            }
+        }
+        Ok(())
+    }
+
+    fn known(&self, token: i64) -> Result<i64, EngineError> {
+        if self.setup.shape.has(token) {
+            return Ok(token);
+        }
+        let last = self.setup.shape.tokens.saturating_sub(1);
+        Err(EngineError::invalid("token", format!("is {token}, but the model has tokens 0 to {last}")))
+    }
+
+    fn leave(&mut self, slot: usize, end: Result<(), EngineError>) {
+        if let Some(Seat { lane, _used: used, .. }) = self.seats.get_mut(slot).and_then(Option::take) {
+            // The slot is free before the client hears of the end.
+            drop(used);
+            self.end(lane, end);
+        }
+    }
+
+    /// Ends a stream that was counted as active.
+    fn end(&self, lane: Box<dyn Lane>, end: Result<(), EngineError>) {
+        let counts = &self.shared.counts;
+        match &end {
+            Ok(()) => counts.finished.add(1),
+            Err(EngineError::Cancelled) => counts.cancelled.add(1),
+            Err(EngineError::DeadlineExceeded) => counts.expired.add(1),
+            Err(_) => counts.failed.add(1),
+        }
+        self.shared.state().active -= 1;
+        // The cursor is the caller's: what its drop does must not end this thread.
+        let _ = caught(|| lane.finish(end));
+    }
+
+    fn end_all(&mut self, error: &EngineError) {
+        for slot in 0..self.seats.len() {
+            self.leave(slot, Err(error.clone()));
+        }
+        let waiting = std::mem::take(&mut self.shared.state().waiting);
+        for (lane, waited) in waiting {
+            drop(waited);
+            self.shared.counts.failed.add(1);
+            let _ = caught(|| lane.finish(Err(error.clone())));
+        }
+    }
+
+    /// Sleeps until something changes, or until the deadline of one who is parked.
+    fn wait(&self, until: Option<Instant>) {
+        let state = self.shared.state();
+        let idle = |s: &mut super::State| !s.woken && !s.stop;
+        match until {
+            None => drop(self.shared.work.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner)),
+            Some(until) => {
+                let pause = until.saturating_duration_since(Instant::now());
+                drop(
+                    self.shared
+                        .work
+                        .wait_timeout_while(state, pause, idle)
+                        .unwrap_or_else(PoisonError::into_inner),
+                );
+            }
+        }
+    }
+
+    /// Waits before the next attempt at a session; true when the decoder is stopped meanwhile.
+    fn wait_out(&mut self, pause: Duration) -> bool {
+        self.end_all(&EngineError::Loading(format!("{} is being rebuilt after a fault", self.setup.name)));
+        let state = self.shared.state();
+        let (state, _) = self
+            .shared
+            .work
+            .wait_timeout_while(state, pause, |s| !s.stop)
+            .unwrap_or_else(PoisonError::into_inner);
+        let stop = state.stop;
+        drop(state);
+        if stop {
+            self.end_all(&EngineError::Draining);
+        }
+        stop
+    }
+}
+
+fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

@@ -1,0 +1,164 @@
+//! One ONNX Runtime session over one graph, held to what the package says about it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use atelier_package::{Bindings, Dim, Dtype, GraphSpec, Tensor, TensorSpec};
+use ort::ep::ArenaExtendStrategy;
+use ort::ep::cuda::ConvAlgorithmSearch;
+use ort::session::builder::SessionBuilder;
+use ort::session::{Session, SessionInputValue};
+use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
+
+use super::{Device, Runtime};
+use crate::EngineError;
+
+/// Something that computes the outputs of a graph from its inputs, one call at a time.
+///
+/// The seam between the scheduling of workers and what they run: [`GraphSession`] in earnest, and in the
+/// tests of faults one that breaks on purpose.
+pub(crate) trait Runner: Send {
+    /// Inputs and outputs in the order of the graph's spec.
+    fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError>;
+}
+
+/// Makes the runner of a worker, at first and after a fault.
+pub(crate) type Factory = Arc<dyn Fn() -> Result<Box<dyn Runner>, EngineError> + Send + Sync>;
+
+/// A session whose inputs and outputs are those of its spec.
+pub(crate) struct GraphSession {
+    session: Session,
+    spec: Arc<GraphSpec>,
+}
+
+impl GraphSession {
+    /// Opens a session with `threads` threads that sleep when idle, and compares the graph with its spec.
+    pub(crate) fn open(
+        runtime: &Runtime,
+        onnx: &[u8],
+        spec: Arc<GraphSpec>,
+        device: Device,
+        threads: usize,
+    ) -> Result<Self, EngineError> {
+        let session = build(runtime, onnx, device, threads)
+            .map_err(|message| EngineError::Package(format!("{}: {message}", spec.file)))?;
+        compare(&spec.file, "inputs", &spec.inputs, session.inputs())?;
+        compare(&spec.file, "outputs", &spec.outputs, session.outputs())?;
+        Ok(Self { session, spec })
+    }
+}
+
+fn build(runtime: &Runtime, onnx: &[u8], device: Device, threads: usize) -> Result<Session, String> {
+    let text = |e: ort::Error<SessionBuilder>| e.to_string();
+    let mut builder = Session::builder(&runtime.environment).map_err(|e| e.to_string())?;
+    builder = builder.with_intra_threads(threads).map_err(text)?;
+    builder = builder.with_inter_threads(1).map_err(text)?;
+    // More sessions than cores: one that spins would take a core from one that works.
+    builder = builder.with_intra_op_spinning(false).map_err(text)?;
+    // The batch size changes from run to run.
+    builder = builder.with_memory_pattern(false).map_err(text)?;
+    builder = builder.with_deterministic_compute(true).map_err(text)?;
+    let refused = |e: &dyn std::fmt::Display| match device {
+        Device::Cpu => e.to_string(),
+        Device::Cuda(_) => format!("{device} was asked for and cannot be had: {e}"),
+    };
+    if let Device::Cuda(id) = device {
+        let cuda = ort::ep::CUDA::default()
+            .with_device_id(id)
+            .with_conv_algorithm_search(ConvAlgorithmSearch::Heuristic)
+            .with_arena_extend_strategy(ArenaExtendStrategy::SameAsRequested)
+            .with_tf32(false)
+            .build()
+            .error_on_failure();
+        builder = builder.with_execution_providers([cuda]).map_err(|e| refused(&e))?;
+        builder = builder.with_disable_cpu_fallback().map_err(|e| refused(&e))?;
+    }
+    builder.commit_from_memory(onnx).map_err(|e| refused(&e))
+}
+
+fn compare(file: &str, side: &str, specs: &[TensorSpec], outlets: &[Outlet]) -> Result<(), EngineError> {
+    let wrong = |message: String| Err(EngineError::Package(format!("{file}: {side}: {message}")));
+    if let Some(extra) = outlets.iter().find(|o| !specs.iter().any(|s| s.name == o.name())) {
+        return wrong(format!("the graph has `{}`, which package.toml does not have", extra.name()));
+    }
+    for spec in specs {
+        let Some(outlet) = outlets.iter().find(|o| o.name() == spec.name) else {
+            return wrong(format!("package.toml has `{}`, which the graph does not have", spec.name));
+        };
+        let ValueType::Tensor { ty, shape, .. } = outlet.dtype() else {
+            return wrong(format!("`{}` is no tensor", spec.name));
+        };
+        let same_type = matches!(
+            (spec.dtype, ty),
+            (Dtype::F32, TensorElementType::Float32) | (Dtype::I64, TensorElementType::Int64)
+        );
+        // What the graph leaves open the package may fix, but not the other way round.
+        let same_shape = shape.len() == spec.shape.len()
+            && shape.iter().zip(&spec.shape).all(|(n, dim)| match dim {
+                Dim::Fixed(size) => *n < 0 || usize::try_from(*n) == Ok(*size),
+                Dim::Symbol(_) => *n < 0,
+            });
+        if !same_type || !same_shape {
+            return wrong(format!(
+                "`{}` is {ty} {:?} in the graph (-1: any), but {} {} in package.toml",
+                spec.name,
+                &shape[..],
+                spec.dtype,
+                spec.shape_text()
+            ));
+        }
+    }
+    Ok(())
+}
+
+impl Runner for GraphSession {
+    fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
+        let file = &self.spec.file;
+        let failed = |e: ort::Error| EngineError::Runtime(format!("{file}: {e}"));
+        let mut values: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = Vec::with_capacity(inputs.len());
+        for (spec, tensor) in self.spec.inputs.iter().zip(inputs) {
+            let shape: Vec<i64> =
+                tensor.shape().iter().map(|d| i64::try_from(*d).unwrap_or(i64::MAX)).collect();
+            let value: SessionInputValue<'_> = match tensor.data() {
+                atelier_package::TensorData::F32(v) => {
+                    TensorRef::from_array_view((shape, v.as_slice())).map_err(failed)?.into()
+                }
+                atelier_package::TensorData::I64(v) => {
+                    TensorRef::from_array_view((shape, v.as_slice())).map_err(failed)?.into()
+                }
+            };
+            values.push((Cow::Borrowed(spec.name.as_str()), value));
+        }
+        let outputs = self.session.run(values).map_err(failed)?;
+        let mut bindings = Bindings::new();
+        for (spec, tensor) in self.spec.inputs.iter().zip(inputs) {
+            // Inputs were checked before they were queued: this only binds the symbols.
+            let _ = spec.check_shape(tensor, &mut bindings);
+        }
+        self.spec
+            .outputs
+            .iter()
+            .map(|spec| {
+                let wrong =
+                    |why: String| EngineError::Runtime(format!("{file}: output `{}` {why}", spec.name));
+                let value = outputs.get(&spec.name).ok_or_else(|| wrong("is missing".into()))?;
+                let tensor = match spec.dtype {
+                    Dtype::F32 => {
+                        value.try_extract_tensor::<f32>().map(|(s, v)| Tensor::f32(sizes(s), v.to_vec()))
+                    }
+                    Dtype::I64 => {
+                        value.try_extract_tensor::<i64>().map(|(s, v)| Tensor::i64(sizes(s), v.to_vec()))
+                    }
+                }
+                .map_err(failed)?
+                .map_err(|e| wrong(e.to_string()))?;
+                spec.check_shape(&tensor, &mut bindings).map_err(|e| wrong(e.to_string()))?;
+                Ok(tensor)
+            })
+            .collect()
+    }
+}
+
+fn sizes(shape: &[i64]) -> Vec<usize> {
+    shape.iter().map(|d| usize::try_from(*d).unwrap_or_default()).collect()
+}

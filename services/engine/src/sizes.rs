@@ -1,0 +1,218 @@
+//! Which batch sizes a graph is run at.
+
+use std::time::{Duration, Instant};
+
+use atelier_package::{GoldenCase, GraphSpec, Tensor};
+
+use crate::EngineError;
+use crate::rows::select;
+use crate::runtime::session::Runner;
+
+/// What may differ between a row run alone and one run with others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Batching {
+    /// Nothing: only sizes are used at which each row comes out with the bits it has when run alone (tried
+    /// when the model is loaded). So an answer depends on its request alone, whatever else is served.
+    #[default]
+    Exact,
+    /// The last bits: every size is used.
+    Fast,
+}
+
+/// Fine enough that little is lost to padding.
+const CANDIDATES: [usize; 12] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64];
+
+/// A batch that takes longer than this makes everyone wait; larger ones are not tried.
+const LONG: Duration = Duration::from_millis(100);
+
+/// The batch sizes of a graph, ascending, 1 always among them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sizes(Vec<usize>);
+
+impl Sizes {
+    /// One request at a time.
+    pub(crate) fn single() -> Self {
+        Self(vec![1])
+    }
+
+    /// The sizes in ascending order.
+    pub(crate) fn as_slice(&self) -> &[usize] {
+        &self.0
+    }
+
+    /// The largest batch.
+    pub(crate) fn max(&self) -> usize {
+        self.0.last().copied().unwrap_or(1)
+    }
+
+    /// The smallest size that holds `rows`; the largest where none does.
+    pub(crate) fn fit(&self, rows: usize) -> usize {
+        self.0.iter().copied().find(|s| *s >= rows).unwrap_or(self.max())
+    }
+
+    /// Runs the graph at each size up to `max` on the golden inputs and keeps those that will do.
+    ///
+    /// A size is kept if every row has the bits that it has when run alone (unless `Fast`), and, for a
+    /// stateless graph (`pays`), if it is no slower a row than the smaller sizes: a convolution gains
+    /// nothing from company and would only make the first wait for the last.
+    pub(crate) fn probe(
+        runner: &mut dyn Runner,
+        spec: &GraphSpec,
+        case: &GoldenCase,
+        max: usize,
+        batching: Batching,
+        pays: bool,
+    ) -> Result<Self, EngineError> {
+        let inputs = Samples::new(spec, case)?;
+        let outputs: Vec<usize> = spec.outputs.iter().filter_map(|s| s.batch_axis()).collect();
+        let count = CANDIDATES.iter().copied().filter(|n| *n <= max).max().unwrap_or(1);
+        let mut alone = Vec::with_capacity(count);
+        for row in 0..count {
+            alone.push(runner.run(&inputs.batch(row, 1)?)?);
+        }
+        let mut kept = vec![1];
+        let mut best = measure(runner, &inputs, 1)?.as_secs_f64();
+        for size in CANDIDATES.into_iter().filter(|n| (2..=max).contains(n)) {
+            let got = runner.run(&inputs.batch(0, size)?)?;
+            if batching == Batching::Exact && !same(&got, &alone, &outputs, size)? {
+                tracing::warn!(graph = spec.name, size, "rows differ by batch size: not used");
+                continue;
+            }
+            let took = measure(runner, &inputs, size)?;
+            let row = took.as_secs_f64() / size as f64;
+            if !pays || row <= best {
+                kept.push(size);
+                best = best.min(row);
+            }
+            if took > LONG {
+                break;
+            }
+        }
+        Ok(Self(kept))
+    }
+}
+
+fn measure(runner: &mut dyn Runner, inputs: &Samples, size: usize) -> Result<Duration, EngineError> {
+    let batch = inputs.batch(0, size)?;
+    let mut least = Duration::MAX;
+    for _ in 0..3 {
+        let start = Instant::now();
+        runner.run(&batch)?;
+        least = least.min(start.elapsed());
+        if least > LONG {
+            break;
+        }
+    }
+    Ok(least)
+}
+
+fn same(got: &[Tensor], alone: &[Vec<Tensor>], axes: &[usize], size: usize) -> Result<bool, EngineError> {
+    for (row, alone) in alone.iter().enumerate().take(size) {
+        for ((tensor, alone), axis) in got.iter().zip(alone).zip(axes) {
+            // As bytes: bits are what is promised, and a NaN is equal to itself.
+            if select(tensor, *axis, &[row])?.to_le_bytes() != alone.to_le_bytes() {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Rows to try a graph with: those of the golden inputs, each time around a little smaller, so that no two
+/// are alike.
+struct Samples {
+    inputs: Vec<(Tensor, usize, bool)>,
+    golden_rows: usize,
+}
+
+impl Samples {
+    fn new(spec: &GraphSpec, case: &GoldenCase) -> Result<Self, EngineError> {
+        let mut inputs = Vec::with_capacity(spec.inputs.len());
+        let mut golden_rows = 1;
+        for input in &spec.inputs {
+            let missing = || EngineError::Package(format!("{}: no golden input `{}`", spec.name, input.name));
+            let tensor = case.inputs.get(&input.name).ok_or_else(missing)?.clone();
+            let axis = input.batch_axis().ok_or_else(missing)?;
+            golden_rows = tensor.shape().get(axis).copied().unwrap_or(1).max(1);
+            // What is scaled down must stay within the range.
+            inputs.push((tensor, axis, input.range.is_none_or(|[lo, hi]| lo <= 0.0 && hi >= 0.0)));
+        }
+        Ok(Self { inputs, golden_rows })
+    }
+
+    /// The rows `first..first + size`.
+    fn batch(&self, first: usize, size: usize) -> Result<Vec<Tensor>, EngineError> {
+        let rows: Vec<usize> = (first..first + size).map(|r| r % self.golden_rows).collect();
+        let mut batch = Vec::with_capacity(self.inputs.len());
+        for (tensor, axis, scaled) in &self.inputs {
+            let picked = select(tensor, *axis, &rows)?;
+            let (shape, data) = picked.into_parts();
+            let data = match data {
+                atelier_package::TensorData::F32(mut v) if *scaled => {
+                    let inner: usize = shape.iter().skip(axis + 1).product();
+                    for (i, x) in v.iter_mut().enumerate() {
+                        let row = first + (i / inner.max(1)) % size;
+                        *x *= 1.0 - (row / self.golden_rows) as f32 / 128.0;
+                    }
+                    atelier_package::TensorData::F32(v)
+                }
+                other => other,
+            };
+            batch.push(Tensor::new(shape, data).map_err(|e| EngineError::Runtime(e.to_string()))?);
+        }
+        Ok(batch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smallest_size_that_holds_the_rows_is_taken() {
+        let sizes = Sizes(vec![1, 2, 4, 8]);
+        assert_eq!([1, 2, 3, 5, 8, 9].map(|n| sizes.fit(n)), [1, 2, 4, 8, 8, 8]);
+        assert_eq!((sizes.max(), Sizes::single().max()), (8, 1));
+    }
+
+    /// Adds the batch size's share to every row from `wrong_from` rows on: a kernel with other rounding.
+    struct Rounding {
+        wrong_from: usize,
+    }
+
+    impl Runner for Rounding {
+        fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
+            let x = inputs[0].as_f32().unwrap();
+            let off = if x.len() >= self.wrong_from { f32::EPSILON } else { 0.0 };
+            Ok(vec![Tensor::f32([x.len(), 1], x.iter().map(|v| v * (1.0 + off)).collect()).unwrap()])
+        }
+    }
+
+    fn spec() -> (GraphSpec, GoldenCase) {
+        let tensor = |name: &str| {
+            atelier_package::TensorSpec::new(name, atelier_package::Dtype::F32, ["batch".into(), 1.into()])
+        };
+        let spec = GraphSpec {
+            name: "g".into(),
+            file: "g.onnx".into(),
+            sha256: String::new(),
+            inputs: vec![tensor("x")],
+            outputs: vec![tensor("y")],
+            state: vec![],
+        };
+        let mut case = GoldenCase::default();
+        case.inputs.insert("x".into(), Tensor::f32([2, 1], vec![0.3, 0.7]).unwrap());
+        (spec, case)
+    }
+
+    #[test]
+    fn a_size_at_which_a_row_has_other_bits_is_not_used_unless_that_is_allowed() {
+        let (spec, case) = spec();
+        let sizes = |batching| {
+            let mut runner = Rounding { wrong_from: 4 };
+            Sizes::probe(&mut runner, &spec, &case, 8, batching, false).unwrap().0
+        };
+        assert_eq!(sizes(Batching::Exact), vec![1, 2, 3]);
+        assert_eq!(sizes(Batching::Fast), vec![1, 2, 3, 4, 6, 8]);
+    }
+}

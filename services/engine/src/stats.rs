@@ -1,0 +1,82 @@
+//! What a graph is doing, for metrics and health.
+
+/// A snapshot of a stateless graph's gauges and counters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GraphStats {
+    /// Requests taken in and not yet answered.
+    pub queued: usize,
+    /// Requests (or parts of them) that are being computed.
+    pub running: usize,
+    /// Requests answered since the start.
+    pub answered: u64,
+    /// Requests refused at the door.
+    pub refused: u64,
+    /// Requests whose deadline passed.
+    pub expired: u64,
+    /// Requests that failed with their batch.
+    pub failed: u64,
+    /// Batches run.
+    pub batches: u64,
+    /// Rows in them, without padding.
+    pub rows: u64,
+}
+
+/// A snapshot of a decoder's gauges and counters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DecoderStats {
+    /// Slots there are.
+    pub slots: usize,
+    /// Streams that have a slot.
+    pub slots_used: usize,
+    /// Streams that wait for one.
+    pub waiting: usize,
+    /// Streams that came to their end.
+    pub finished: u64,
+    /// Streams refused at the door.
+    pub refused: u64,
+    /// Streams whose deadline passed.
+    pub expired: u64,
+    /// Streams whose client went away.
+    pub cancelled: u64,
+    /// Streams that failed.
+    pub failed: u64,
+    /// Runs of the step graph.
+    pub iterations: u64,
+    /// Steps of streams in them: characters, samples.
+    pub steps: u64,
+}
+
+/// Whether a graph is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// All workers run.
+    Ready,
+    /// Some workers are being rebuilt after a fault; the others serve.
+    Degraded,
+    /// No worker runs.
+    Down,
+    /// No more work is taken in.
+    Draining,
+}
+
+impl Health {
+    pub(crate) fn of(draining: bool, healthy: usize, workers: usize) -> Self {
+        match healthy {
+            _ if draining => Self::Draining,
+            0 => Self::Down,
+            n if n < workers => Self::Degraded,
+            _ => Self::Ready,
+        }
+    }
+
+    /// The worse of two.
+    pub(crate) fn worse(self, other: Self) -> Self {
+        let rank = |h| match h {
+            Self::Ready => 0,
+            Self::Degraded => 1,
+            Self::Down => 2,
+            Self::Draining => 3,
+        };
+        if rank(other) > rank(self) { other } else { self }
+    }
+}
