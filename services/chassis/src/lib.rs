@@ -33,6 +33,8 @@ mod guarded;
 pub mod health;
 mod listener;
 pub mod message_limit;
+#[cfg(feature = "engine")]
+pub mod models;
 pub mod panics;
 mod reflection;
 pub mod request_id;

@@ -152,9 +152,10 @@ impl Connection {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
         }
+        let mut first_byte = [0];
         tokio::select! {
-            first = tokio::time::timeout(FIRST_BYTE, stream.readable()) => {
-                if !matches!(first, Ok(Ok(()))) {
+            first = tokio::time::timeout(FIRST_BYTE, stream.peek(&mut first_byte)) => {
+                if !matches!(first, Ok(Ok(1..))) {
                     tracing::debug!(%peer, "the peer sent nothing");
                     return;
                 }
