@@ -1,0 +1,114 @@
+//! The command line.
+
+pub(crate) mod completions;
+pub(crate) mod failure;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::client::codec::CodecCommand;
+use crate::client::connection::ServerArgs;
+use crate::client::models::Models;
+use crate::client::text::TextCommand;
+use crate::client::{block_on, codec, models, text};
+use failure::{EXIT_CODES, Failure};
+
+/// Atelier serves generative models: a fleet of gRPC services, and the commands that call it.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "atelier", version, after_help = EXIT_CODES, max_term_width = 110)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum Command {
+    /// List the models that a fleet serves, or describe one
+    #[command(after_help = EXIT_CODES)]
+    Models {
+        #[command(flatten)]
+        models: Models,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Images to codes and back: denoise, encode, decode, reconstruct, sample, interpolate
+    #[command(after_help = EXIT_CODES)]
+    Codec {
+        #[command(subcommand)]
+        command: CodecCommand,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Text, character by character: generate, score
+    #[command(after_help = EXIT_CODES)]
+    Text {
+        #[command(subcommand)]
+        command: TextCommand,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Print the completions of a shell, to be sourced by it
+    Completions {
+        /// Which shell
+        #[arg(value_enum)]
+        shell: completions::Shell,
+    },
+}
+
+impl Cli {
+    /// Does what the command line says.
+    ///
+    /// # Errors
+    /// One line and an exit code.
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        match self.command {
+            Command::Models { models: command, server } => block_on(models::run(command, &server)),
+            Command::Codec { command, server } => block_on(codec::run(command, &server)),
+            Command::Text { command, server } => block_on(text::run(command, &server)),
+            Command::Completions { shell } => completions::print(shell, &mut Self::command()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_server_may_be_named_before_and_after_a_command() {
+        for line in [
+            ["atelier", "codec", "--server", "http://a:1", "sample"],
+            ["atelier", "codec", "sample", "--server", "http://a:1"],
+        ] {
+            let Command::Codec { server, .. } = Cli::try_parse_from(line).unwrap().command else {
+                panic!("not codec")
+            };
+            assert_eq!(server.server, "http://a:1");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_wrong_usage() {
+        for line in [
+            &["atelier", "codec", "sample", "--count", "65"][..],
+            &["atelier", "codec", "denoise", "--seed", "1"],
+            &["atelier", "codec", "denoise", "--add-noise", "3"],
+            &["atelier", "codec", "denoise", "--fit", "squash"],
+            &["atelier", "codec", "interpolate", "a.png"],
+            &["atelier", "codec", "interpolate", "a.png", "b.png", "--steps", "1"],
+            &["atelier", "text", "generate", "--model", "bard@0"],
+            &["atelier", "models", "--timeout", "soon"],
+            &["atelier", "models", "--timeout", "0s"],
+            &["atelier", "models", "bard", "--kind", "vae"],
+            &["atelier", "completions", "tcsh"],
+        ] {
+            let refused = Cli::try_parse_from(line).unwrap_err();
+            assert_eq!(refused.exit_code(), i32::from(failure::Exit::Usage as u8), "{line:?}");
+        }
+    }
+}

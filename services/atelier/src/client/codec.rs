@@ -1,0 +1,59 @@
+//! `atelier codec`: images to codes and back.
+
+mod decode;
+mod denoise;
+mod encode;
+mod gallery;
+mod images;
+mod interpolate;
+mod reconstruct;
+mod sample;
+mod written_code;
+
+use clap::Subcommand;
+
+use super::connection::{Connection, ServerArgs};
+use crate::cli::failure::Failure;
+
+/// The most bytes of an answer that is taken: 64 pictures at once are larger than tonic's 4 MiB allow.
+const MAX_ANSWER: usize = 256 << 20;
+
+/// The commands of `atelier codec`.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum CodecCommand {
+    /// Remove Gaussian noise from images
+    Denoise(denoise::Denoise),
+    /// Encode images into codes, written as JSON lines
+    Encode(encode::Encode),
+    /// Decode codes, as `encode` writes them, into images
+    Decode(decode::Decode),
+    /// Encode images and decode them again: what a model keeps of them
+    Reconstruct(reconstruct::Reconstruct),
+    /// Draw new images
+    Sample(sample::Sample),
+    /// Walk from one image or code to another
+    Interpolate(interpolate::Interpolate),
+}
+
+/// Runs one of them.
+///
+/// # Errors
+/// What is wrong with the command, its input, the server or the output.
+pub(crate) async fn run(command: CodecCommand, server: &ServerArgs) -> Result<(), Failure> {
+    match command {
+        CodecCommand::Denoise(command) => command.run(server).await,
+        CodecCommand::Encode(command) => command.run(server).await,
+        CodecCommand::Decode(command) => command.run(server).await,
+        CodecCommand::Reconstruct(command) => command.run(server).await,
+        CodecCommand::Sample(command) => command.run(server).await,
+        CodecCommand::Interpolate(command) => command.run(server).await,
+    }
+}
+
+/// The codec service behind a connection.
+fn service(
+    channel: tonic::transport::Channel,
+) -> atelier_proto::codec::v1::codec_service_client::CodecServiceClient<tonic::transport::Channel> {
+    atelier_proto::codec::v1::codec_service_client::CodecServiceClient::new(channel)
+        .max_decoding_message_size(MAX_ANSWER)
+}
