@@ -17,10 +17,12 @@ use crate::{
 /// The options of `cargo xtask up`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Up {
-    /// Take the GPU build of ONNX Runtime (CUDA 13; cuDNN 9 and the CUDA libraries are the machine's own).
+    /// Take the GPU build of ONNX Runtime (CUDA 13; cuDNN 9 and the CUDA libraries are the machine's own)
+    /// and run the models on `cuda:0`.
     #[arg(long)]
     cuda: bool,
-    /// Options of `atelier up` itself, handed on as they are; `--models` is set where it is not among them.
+    /// Options of `atelier up` itself, handed on as they are; `--models` (and `--device`, with `--cuda`) are
+    /// set where they are not among them.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
     args: Vec<OsString>,
 }
@@ -39,20 +41,28 @@ impl Up {
             .args(["run", "--release", "--package", "atelier", "--bin", "atelier", "--manifest-path"])
             .arg(manifest)
             .args(["--", "up"])
-            .args(with_models(self.args, layout.models().as_os_str()))
+            .args(with_defaults(self.args, layout.models().as_os_str(), self.cuda))
             .env(ORT_DYLIB_PATH, library);
         Err(cargo.exec()).context("cannot start cargo")
     }
 }
 
-/// The arguments with `--models FOLDER` before them, unless they name models themselves.
-fn with_models(args: Vec<OsString>, models: &OsStr) -> Vec<OsString> {
-    let named = args.iter().any(|arg| {
-        let arg = arg.as_encoded_bytes();
-        arg == b"--models" || arg.starts_with(b"--models=")
-    });
-    let own = if named { Vec::new() } else { vec!["--models".into(), models.to_owned()] };
-    own.into_iter().chain(args).collect()
+/// The arguments, behind `--models FOLDER` and, on a GPU, `--device cuda:0`, unless they say so themselves.
+fn with_defaults(args: Vec<OsString>, models: &OsStr, cuda: bool) -> Vec<OsString> {
+    let named = |flag: &str| {
+        args.iter().any(|arg| {
+            let rest = arg.as_encoded_bytes().strip_prefix(flag.as_bytes());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"="))
+        })
+    };
+    let mut defaults: Vec<OsString> = Vec::new();
+    if !named("--models") {
+        defaults.extend(["--models".into(), models.to_owned()]);
+    }
+    if cuda && !named("--device") {
+        defaults.extend(["--device".into(), "cuda:0".into()]);
+    }
+    defaults.into_iter().chain(args).collect()
 }
 
 #[cfg(test)]
@@ -82,9 +92,20 @@ mod tests {
     #[test]
     fn shipped_models_are_served_unless_others_are_named() {
         let models = OsStr::new("/house/models");
-        assert_eq!(with_models(vec!["-v".into()], models), ["--models", "/house/models", "-v"]);
+        assert_eq!(with_defaults(vec!["-v".into()], models, false), ["--models", "/house/models", "-v"]);
         for own in [vec!["--models".into(), "/mine".into()], vec!["--models=/mine".into()]] {
-            assert_eq!(with_models(own.clone(), models), own);
+            assert_eq!(with_defaults(own.clone(), models, false), own);
         }
+    }
+
+    #[test]
+    fn on_a_gpu_the_first_one_is_taken_unless_another_is_named() {
+        let models = OsStr::new("/house/models");
+        assert_eq!(
+            with_defaults(Vec::new(), models, true),
+            ["--models", "/house/models", "--device", "cuda:0"]
+        );
+        let own = vec!["--models=/mine".into(), "--device=cuda:1".into()];
+        assert_eq!(with_defaults(own.clone(), models, true), own);
     }
 }
