@@ -55,12 +55,12 @@ pub(crate) fn all(config: &GatewayConfig) -> Result<Vec<Arc<Backend>>, GatewayEr
 
 fn endpoint(route: &Route, config: &GatewayConfig) -> Result<Endpoint, GatewayError> {
     let error = |source| GatewayError::Uri { role: route.role.clone(), uri: route.uri.clone(), source };
-    let complete =
-        |uri: &Uri| uri.scheme_str() == Some("http") && uri.host().is_some_and(|host| !host.is_empty());
-    let endpoint = Endpoint::from_shared(route.uri.clone()).map_err(|source| error(Some(source)))?;
-    if !complete(endpoint.uri()) {
+    // Checked before tonic sees it, which takes more kinds of addresses than we do.
+    let uri: Uri = route.uri.parse().map_err(|source| error(Some(source)))?;
+    if uri.scheme_str() != Some("http") || uri.host().is_none_or(str::is_empty) {
         return Err(error(None));
     }
+    let endpoint = Endpoint::from(uri);
     Ok(endpoint
         .connect_timeout(config.connect_timeout())
         .tcp_nodelay(true)

@@ -55,7 +55,7 @@ pub enum GatewayError {
         /// Its address.
         uri: String,
         /// What is wrong with it; `None` where it lacks a scheme or a host.
-        source: Option<tonic::transport::Error>,
+        source: Option<http::uri::InvalidUri>,
     },
     /// A service that two roles claim, or that the gateway answers itself.
     #[error("routes: the service {service:?} of role {role:?} belongs to {owner} already")]
