@@ -83,7 +83,7 @@ struct Pending {
     inputs: Arc<Vec<Tensor>>,
     done: Vec<(Range<usize>, Vec<Tensor>)>,
     reply: oneshot::Sender<Reply>,
-    _queued: Held,
+    queued: Held,
 }
 
 /// What a worker is to run.
@@ -280,7 +280,7 @@ impl GraphHandle {
         state.next_id += 1;
         let id = state.next_id;
         let pending =
-            Pending { inputs: Arc::new(inputs), done: Vec::new(), reply, _queued: shared.queued.hold(1) };
+            Pending { inputs: Arc::new(inputs), done: Vec::new(), reply, queued: shared.queued.hold(1) };
         state.pending.insert(id, pending);
         shared.step(&mut state, Event::Submit { id, rows, deadline });
         let admitted = state.pending.contains_key(&id);
@@ -355,9 +355,11 @@ impl State {
         id: RequestId,
         answer: impl FnOnce(Vec<(Range<usize>, Vec<Tensor>)>) -> Result<Vec<Tensor>, EngineError>,
     ) {
-        if let Some(pending) = self.pending.remove(&id) {
+        if let Some(Pending { done, reply, queued, .. }) = self.pending.remove(&id) {
+            // The permit is free before the client hears of it, who may come again at once.
+            drop(queued);
             // Whoever asked may be gone: then there is nobody to tell.
-            let _ = pending.reply.send(answer(pending.done));
+            let _ = reply.send(answer(done));
         }
     }
 }
@@ -394,3 +396,7 @@ impl Drop for CancelOnDrop<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "batcher/batcher_tests.rs"]
+mod tests;

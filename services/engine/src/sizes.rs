@@ -35,6 +35,12 @@ impl Sizes {
         Self(vec![1])
     }
 
+    /// These sizes.
+    #[cfg(test)]
+    pub(crate) fn of(sizes: &[usize]) -> Self {
+        Self(sizes.to_vec())
+    }
+
     /// The sizes in ascending order.
     pub(crate) fn as_slice(&self) -> &[usize] {
         &self.0
