@@ -181,9 +181,10 @@ impl TensorSpec {
     pub fn check_values(&self, tensor: &Tensor) -> Result<(), ShapeMismatch> {
         let [lo, hi] = self.range.unwrap_or([f64::NEG_INFINITY, f64::INFINITY]);
         let bad = match tensor.data() {
+            // As f32: 0.55 as f32 is a hair more than 0.55 as f64, and yet within a range up to 0.55.
             crate::TensorData::F32(v) => v
                 .iter()
-                .position(|x| !x.is_finite() || f64::from(*x) < lo || f64::from(*x) > hi)
+                .position(|x| !x.is_finite() || *x < lo as f32 || *x > hi as f32)
                 .and_then(|i| v.get(i).map(|x| (i, x.to_string()))),
             crate::TensorData::I64(v) => v
                 .iter()
@@ -227,5 +228,35 @@ impl TensorSpec {
             )),
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ends_of_a_range_are_within_it_although_f32_rounds_them() {
+        let spec = TensorSpec::new("sigma", Dtype::F32, ["batch".into()]).with_range(0.0, 0.55);
+        let check = |x: f32| spec.check_values(&Tensor::f32([1], vec![x]).unwrap());
+        assert!(check(0.0).is_ok() && check(0.55).is_ok());
+        let above = check(0.551).unwrap_err().to_string();
+        assert_eq!(above, "element 0 is 0.551, but values from 0 to 0.55 are right");
+        for bad in [f32::NAN, f32::INFINITY, -f32::MIN_POSITIVE] {
+            assert!(check(bad).is_err(), "{bad} was accepted");
+        }
+    }
+
+    #[test]
+    fn a_symbol_has_one_size_in_all_tensors_of_a_graph() {
+        let a = TensorSpec::new("a", Dtype::F32, ["batch".into(), 2.into()]);
+        let b = TensorSpec::new("b", Dtype::F32, ["batch".into()]);
+        let t = |shape: &[usize]| Tensor::f32(shape, vec![0.0; shape.iter().product()]).unwrap();
+        let mut bindings = Bindings::new();
+        a.check_shape(&t(&[3, 2]), &mut bindings).unwrap();
+        assert_eq!(bindings[Dim::BATCH], 3);
+        b.check_shape(&t(&[3]), &mut bindings).unwrap();
+        let e = b.check_shape(&t(&[1]), &mut bindings).unwrap_err().to_string();
+        assert_eq!(e, "is f32 [1], but f32 [batch] is right, with batch = 3 as in the tensors before it");
     }
 }

@@ -85,6 +85,12 @@ impl GraphSpec {
                 }
             }
         }
+        if let Some(both) = self.inputs.iter().find(|s| self.output(&s.name).is_some()) {
+            return Err(FieldError::new(
+                format!("{at}.outputs"),
+                format!("`{}` is an input too, but in an ONNX graph each name is given once", both.name),
+            ));
+        }
         self.validate_state(&at)
     }
 
