@@ -1,0 +1,196 @@
+//! The methods of `TextService`.
+
+use std::sync::Arc;
+
+use atelier_chassis::{Deadline, ServiceError, models};
+use atelier_engine::{Engine, EngineError, Model, Sampler, seed};
+use atelier_package::Kind;
+use atelier_proto::text::v1 as api;
+use atelier_proto::text::v1::generate_response::Event;
+use atelier_proto::text::v1::text_service_server::TextService;
+use futures_util::stream::{self, BoxStream, StreamExt};
+use tonic::{Request, Response, Status};
+
+use crate::fields;
+use crate::generate::{End, Generating, Piece};
+use crate::score::Scoring;
+use crate::vocabulary::Vocabulary;
+
+/// Kinds that make text.
+const KINDS: [Kind; 1] = [Kind::CharRnn];
+/// What is read where there is no prompt.
+const START: char = '\n';
+/// The most pieces that are put together into one message: those that a client was too slow for.
+const PIECES: usize = 64;
+
+/// `TextService` over the models of an engine.
+#[derive(Debug, Clone)]
+pub struct Text {
+    engine: Engine,
+}
+
+impl Text {
+    /// Serves the models that `engine` has loaded.
+    pub fn new(engine: Engine) -> Self {
+        Self { engine }
+    }
+
+    fn model(&self, name: &str, version: u32) -> Result<(Arc<Model>, Vocabulary), ServiceError> {
+        let model = models::resolve(&self.engine, name, version, &KINDS)?;
+        tracing::debug!(model = %model.name(), version = %model.version(), "chose a model");
+        let none = || ServiceError::internal(format!("model {} has no vocabulary", model.name()));
+        let vocabulary = Vocabulary::new(&model.manifest().vocabulary.as_ref().ok_or_else(none)?.characters);
+        Ok((model, vocabulary))
+    }
+}
+
+#[tonic::async_trait]
+impl TextService for Text {
+    type GenerateStream = BoxStream<'static, Result<api::GenerateResponse, Status>>;
+
+    async fn generate(
+        &self,
+        request: Request<api::GenerateRequest>,
+    ) -> Result<Response<Self::GenerateStream>, Status> {
+        let deadline = Deadline::of(&request).map(Deadline::instant);
+        let request = request.into_inner();
+        let (model, vocabulary) = self.model(&request.model, request.version)?;
+        let max_chars = fields::max_chars(request.max_chars)?;
+        let sampling = fields::sampling(&request)?;
+        let stops = fields::stops(&request.stop)?;
+        let unknown = fields::unknown_characters(request.unknown_characters)?;
+        let prompt = fields::text("prompt", &request.prompt, &vocabulary, unknown)?;
+        let replaced = count(prompt.replaced);
+        let mut prompt = tokens(prompt.ids);
+        if prompt.is_empty() {
+            let none =
+                "is empty, but this model knows no line break to begin after; one character or more is right";
+            let start = vocabulary.id(START).ok_or_else(|| ServiceError::invalid("prompt", none))?;
+            prompt = tokens(vec![start]);
+        }
+        let seed = seed::resolve(request.seed);
+        let cursor = Generating::new(prompt, vocabulary, Sampler::new(sampling, seed), stops, max_chars);
+        let decoder = model.decoder().map_err(ServiceError::from)?;
+        let pieces = decoder.stream(cursor, deadline).map_err(ServiceError::from)?;
+
+        let model = Some(models::model_version(&model));
+        let started = message(Event::Started(api::Started { model, seed, replaced }));
+        let stop = request.stop;
+        // What is ready goes out together: a message for each character would cost more than the character.
+        let rest = pieces.ready_chunks(PIECES).flat_map(move |pieces| stream::iter(messages(pieces, &stop)));
+        Ok(Response::new(stream::iter([Ok(started)]).chain(rest).boxed()))
+    }
+
+    async fn score(
+        &self,
+        request: Request<api::ScoreRequest>,
+    ) -> Result<Response<api::ScoreResponse>, Status> {
+        let deadline = Deadline::of(&request).map(Deadline::instant);
+        let request = request.into_inner();
+        let (model, vocabulary) = self.model(&request.model, request.version)?;
+        let unknown = fields::unknown_characters(request.unknown_characters)?;
+        let context = fields::text("context", &request.context, &vocabulary, unknown)?;
+        let text = fields::text("text", &request.text, &vocabulary, unknown)?;
+        let replaced = count(context.replaced + text.replaced);
+        match (context.ids.len(), text.ids.len()) {
+            (_, 0) => {
+                return Err(ServiceError::invalid("text", "is empty, but a character or more is right").into());
+            }
+            (0, 1) => {
+                let message =
+                    "has 1 character, but without a `context` 2 or more are right: the first is not scored";
+                return Err(ServiceError::invalid("text", message).into());
+            }
+            _ => {}
+        }
+        let first_scored = context.ids.len().max(1);
+        let ids = [context.ids, text.ids].concat();
+        let decoder = model.decoder().map_err(ServiceError::from)?;
+        let mut stream =
+            decoder.stream(Scoring::new(tokens(ids), first_scored), deadline).map_err(ServiceError::from)?;
+        let none = || ServiceError::internal("scoring ended without a score");
+        let scored = stream.next().await.ok_or_else(none)?.map_err(ServiceError::from)?;
+        let log_probabilities = match request.per_character {
+            true => scored.log_probabilities.iter().map(|x| *x as f32).collect(),
+            false => Vec::new(),
+        };
+        Ok(Response::new(api::ScoreResponse {
+            model: Some(models::model_version(&model)),
+            log_likelihood: scored.log_likelihood(),
+            bits_per_char: scored.bits_per_char(),
+            chars: count(scored.log_probabilities.len()),
+            log_probabilities,
+            replaced,
+        }))
+    }
+}
+
+/// Some pieces as few messages. After an error or the end there is nothing more.
+fn messages(
+    pieces: Vec<Result<Piece, EngineError>>,
+    stop: &[String],
+) -> Vec<Result<api::GenerateResponse, Status>> {
+    let mut text = String::new();
+    let mut last = None;
+    for piece in pieces {
+        match piece {
+            Ok(piece) => {
+                text += &piece.text;
+                last = last.or(piece.end.map(|end| Ok(message(Event::Finished(finished(end, stop))))));
+            }
+            Err(error) => last = last.or(Some(Err(Status::from(ServiceError::from(error))))),
+        }
+    }
+    let chunk = (!text.is_empty()).then(|| Ok(message(Event::Chunk(api::Chunk { text }))));
+    chunk.into_iter().chain(last).collect()
+}
+
+fn finished(end: End, stop: &[String]) -> api::Finished {
+    let reason = match end.stop {
+        Some(_) => api::FinishReason::Stop,
+        None => api::FinishReason::MaxChars,
+    };
+    let stop = end.stop.and_then(|i| stop.get(i)).cloned().unwrap_or_default();
+    api::Finished { reason: reason.into(), chars: count(end.sent), stop }
+}
+
+fn message(event: Event) -> api::GenerateResponse {
+    api::GenerateResponse { event: Some(event) }
+}
+
+/// Ids are places in a vocabulary of 65536 characters at most.
+fn tokens(ids: Vec<usize>) -> Vec<i64> {
+    ids.into_iter().map(|id| i64::try_from(id).unwrap_or(i64::MAX)).collect()
+}
+
+/// Counts are bounded by the lengths that requests may have.
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn piece(text: &str, end: Option<End>) -> Result<Piece, EngineError> {
+        Ok(Piece { text: text.into(), end })
+    }
+
+    #[test]
+    fn pieces_that_are_ready_together_are_one_chunk_and_the_end_follows() {
+        let end = Some(End { stop: Some(1), sent: 3 });
+        let out =
+            messages(vec![piece("a", None), piece("éb", None), piece("", end)], &["x".into(), "yz".into()]);
+        let out: Vec<_> = out.into_iter().map(|m| m.unwrap().event.unwrap()).collect();
+        let finished = api::Finished { reason: api::FinishReason::Stop.into(), chars: 3, stop: "yz".into() };
+        assert_eq!(out, [Event::Chunk(api::Chunk { text: "aéb".into() }), Event::Finished(finished)]);
+    }
+
+    #[test]
+    fn what_came_before_an_error_is_sent_before_it() {
+        let out = messages(vec![piece("a", None), Err(EngineError::DeadlineExceeded)], &[]);
+        assert_eq!(out.len(), 2);
+        assert!(out[0].is_ok());
+        assert_eq!(out[1].as_ref().unwrap_err().code(), tonic::Code::DeadlineExceeded);
+    }
+}
