@@ -10,6 +10,7 @@ use crate::client::connection::ServerArgs;
 use crate::client::models::Models;
 use crate::client::text::TextCommand;
 use crate::client::{block_on, codec, models, text};
+use crate::serve::{self, ServeCommand, UpFlags};
 use failure::{EXIT_CODES, Failure};
 
 /// Atelier serves generative models: a fleet of gRPC services, and the commands that call it.
@@ -23,7 +24,15 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Clone, Subcommand)]
 enum Command {
-    /// List the models that a fleet serves, or describe one
+    /// Serve every role in this process, the gateway on 127.0.0.1:50051
+    #[command(after_help = EXIT_CODES)]
+    Up(UpFlags),
+    /// Serve one role
+    #[command(after_help = EXIT_CODES)]
+    Serve {
+        #[command(subcommand)]
+        role: ServeCommand,
+    },
     #[command(after_help = EXIT_CODES)]
     Models {
         #[command(flatten)]
@@ -62,6 +71,8 @@ impl Cli {
     /// One line and an exit code.
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self.command {
+            Command::Up(flags) => serve::up(&flags),
+            Command::Serve { role } => serve::serve(&role),
             Command::Models { models: command, server } => block_on(models::run(command, &server)),
             Command::Codec { command, server } => block_on(codec::run(command, &server)),
             Command::Text { command, server } => block_on(text::run(command, &server)),
@@ -106,6 +117,9 @@ mod tests {
             &["atelier", "models", "--timeout", "0s"],
             &["atelier", "models", "bard", "--kind", "vae"],
             &["atelier", "completions", "tcsh"],
+            &["atelier", "serve", "cook"],
+            &["atelier", "serve", "gateway", "--route", "cook=http://a:1"],
+            &["atelier", "up", "--listen", "here"],
         ] {
             let refused = Cli::try_parse_from(line).unwrap_err();
             assert_eq!(refused.exit_code(), i32::from(failure::Exit::Usage as u8), "{line:?}");

@@ -4,6 +4,7 @@ mod cli;
 mod client;
 mod files;
 mod picture;
+mod serve;
 
 use std::process::ExitCode;
 

@@ -21,17 +21,11 @@ const MAX_ANSWER: usize = 256 << 20;
 /// The commands of `atelier codec`.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum CodecCommand {
-    /// Remove Gaussian noise from images
     Denoise(denoise::Denoise),
-    /// Encode images into codes, written as JSON lines
     Encode(encode::Encode),
-    /// Decode codes, as `encode` writes them, into images
     Decode(decode::Decode),
-    /// Encode images and decode them again: what a model keeps of them
     Reconstruct(reconstruct::Reconstruct),
-    /// Draw new images
     Sample(sample::Sample),
-    /// Walk from one image or code to another
     Interpolate(interpolate::Interpolate),
 }
 

@@ -14,9 +14,7 @@ use crate::files::input;
 /// The commands of `atelier text`.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum TextCommand {
-    /// Continue a text, printed as it is made
     Generate(generate::Generate),
-    /// Say how likely a text is
     Score(score::Score),
 }
 

@@ -1,0 +1,101 @@
+//! `atelier up` and `atelier serve`: the fleet, whole or one role of it.
+
+mod config;
+mod flags;
+mod gateway;
+mod late;
+mod listen;
+mod own_models;
+mod packages;
+mod ready;
+mod role;
+mod stop;
+mod up;
+mod watch;
+
+use std::time::Duration;
+
+use atelier_chassis::config::print_config;
+use atelier_chassis::telemetry::{Telemetry, TelemetryConfig};
+use clap::Subcommand;
+
+use crate::cli::failure::{Exit, Failure};
+use crate::files::stdout;
+
+pub(crate) use flags::UpFlags;
+use flags::{GatewayFlags, RoleFlags};
+use role::Domain;
+
+/// The roles of the fleet.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum ServeCommand {
+    /// The one door: forwards each call to the role that owns it
+    Gateway(GatewayFlags),
+    /// Images to codes and back
+    Codec(RoleFlags),
+    /// Text, character by character
+    Text(RoleFlags),
+}
+
+/// Serves the whole fleet in this process, until it is told to stop.
+///
+/// # Errors
+/// `Usage` for a wrong configuration, `CannotServe` where it cannot start.
+pub(crate) fn up(flags: &UpFlags) -> Result<(), Failure> {
+    let config = flags.config()?;
+    if flags.common.print_config {
+        return show(&config);
+    }
+    let telemetry = config.telemetry.clone();
+    run("atelier", &telemetry, up::run(config))
+}
+
+/// Serves one role, until it is told to stop.
+///
+/// # Errors
+/// As [`up`].
+pub(crate) fn serve(command: &ServeCommand) -> Result<(), Failure> {
+    let (flags, domain) = match command {
+        ServeCommand::Gateway(flags) => {
+            let config = flags.config()?;
+            if flags.common.print_config {
+                return show(&config);
+            }
+            let telemetry = config.telemetry.clone();
+            return run("atelier-gateway", &telemetry, gateway::run(config));
+        }
+        ServeCommand::Codec(flags) => (flags, Domain::Codec),
+        ServeCommand::Text(flags) => (flags, Domain::Text),
+    };
+    let config = flags.config(domain.default_listen())?;
+    if flags.common.print_config {
+        return show(&config);
+    }
+    let telemetry = config.telemetry.clone();
+    run(&format!("atelier-{}", domain.name()), &telemetry, role::run(domain, config))
+}
+
+fn show<T: serde::Serialize>(config: &T) -> Result<(), Failure> {
+    stdout::text(&print_config(config).map_err(|e| Failure::usage(e.to_string()))?)
+}
+
+/// Runs a server with its logs and traces.
+fn run(
+    service: &str,
+    telemetry: &TelemetryConfig,
+    server: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::new(Exit::CannotServe, format!("cannot start threads: {e}")))?;
+    let ended = runtime.block_on(async {
+        let telemetry = Telemetry::init(service, telemetry).map_err(|e| Failure::usage(e.to_string()))?;
+        let ended = server.await;
+        telemetry.shutdown().await;
+        ended
+    });
+    // Nothing of ours is left; what still blocks must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
+}

@@ -1,0 +1,222 @@
+//! What `up` and `serve` can be told, by file, environment and flags.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use atelier_chassis::ServerConfig;
+use atelier_chassis::telemetry::TelemetryConfig;
+use atelier_engine::{Batching, Config as EngineConfig};
+use atelier_gateway::{GatewayConfig, Route};
+use serde::{Deserialize, Serialize};
+
+use crate::cli::failure::Failure;
+
+/// The port of the gateway.
+pub(super) const GATEWAY_PORT: u16 = 50051;
+
+/// The configuration of `atelier up`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct UpConfig {
+    /// The directory of packages. Default "models".
+    pub(crate) models: PathBuf,
+    /// Where graphs run: "cpu" (default), "cuda" or "cuda:N".
+    pub(crate) device: String,
+    /// The ONNX Runtime library. Default: that of `ORT_DYLIB_PATH`.
+    pub(crate) onnxruntime: Option<PathBuf>,
+    /// Where the roles listen.
+    pub(crate) listen: Listen,
+    /// How models are run.
+    pub(crate) engine: EngineSection,
+    /// The limits of every server.
+    pub(crate) server: ServerConfig,
+    /// Logs and traces.
+    pub(crate) telemetry: TelemetryConfig,
+}
+
+/// Where the roles of `atelier up` listen. Port 0 is one that is free.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Listen {
+    /// Default 127.0.0.1:50051.
+    pub(crate) gateway: SocketAddr,
+    /// Default 127.0.0.1:0.
+    pub(crate) codec: SocketAddr,
+    /// Default 127.0.0.1:0.
+    pub(crate) text: SocketAddr,
+}
+
+/// The configuration of `atelier serve codec` and `text`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RoleConfig {
+    /// Where it listens. Default 127.0.0.1, port 50052 for codec and 50053 for text.
+    pub(crate) listen: SocketAddr,
+    /// As for `up`.
+    pub(crate) models: PathBuf,
+    /// As for `up`.
+    pub(crate) device: String,
+    /// As for `up`.
+    pub(crate) onnxruntime: Option<PathBuf>,
+    /// How models are run.
+    pub(crate) engine: EngineSection,
+    /// The limits of the server.
+    pub(crate) server: ServerConfig,
+    /// Logs and traces.
+    pub(crate) telemetry: TelemetryConfig,
+}
+
+/// The configuration of `atelier serve gateway`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct GatewayRoleConfig {
+    /// Where it listens. Default 127.0.0.1:50051.
+    pub(crate) listen: SocketAddr,
+    /// How long connecting to a role may take, in milliseconds. Default 2000.
+    pub(crate) connect_timeout_ms: u64,
+    /// The limits of the server.
+    pub(crate) server: ServerConfig,
+    /// Logs and traces.
+    pub(crate) telemetry: TelemetryConfig,
+    /// The roles, each with its services and its address.
+    pub(crate) routes: Vec<Route>,
+}
+
+/// How models are run. The defaults fit a small machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct EngineSection {
+    /// The cores to use. Default: those that the process may use.
+    pub(crate) parallelism: Option<usize>,
+    /// "exact" (default): an answer has the same bits whatever else is served. "fast": the last bits may
+    /// differ.
+    pub(crate) batching: BatchingMode,
+    /// The most rows in a batch. Default 32.
+    pub(crate) max_batch: usize,
+    /// The most rows that wait for one graph. Default 1024.
+    pub(crate) queue_rows: usize,
+    /// The most requests that wait for one graph. Default 512.
+    pub(crate) queue_requests: usize,
+    /// The most streams that advance together through one graph. Default 32.
+    pub(crate) slots: usize,
+    /// The most streams that wait for that. Default 128.
+    pub(crate) waiting: usize,
+    /// The most chunks that a stream is ahead of its client. Default 64.
+    pub(crate) stream_buffer: usize,
+}
+
+/// What may differ between a row that is run alone and one that is run with others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum BatchingMode {
+    /// Nothing.
+    #[default]
+    Exact,
+    /// The last bits.
+    Fast,
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+impl Default for UpConfig {
+    fn default() -> Self {
+        Self {
+            models: "models".into(),
+            device: "cpu".into(),
+            onnxruntime: None,
+            listen: Listen::default(),
+            engine: EngineSection::default(),
+            server: ServerConfig::default(),
+            telemetry: TelemetryConfig::default(),
+        }
+    }
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self { gateway: loopback(GATEWAY_PORT), codec: loopback(0), text: loopback(0) }
+    }
+}
+
+impl Default for RoleConfig {
+    fn default() -> Self {
+        let UpConfig { models, device, onnxruntime, engine, server, telemetry, .. } = UpConfig::default();
+        Self { listen: loopback(0), models, device, onnxruntime, engine, server, telemetry }
+    }
+}
+
+impl Default for GatewayRoleConfig {
+    fn default() -> Self {
+        let GatewayConfig { routes, connect_timeout_ms, server } = GatewayConfig::default();
+        Self {
+            listen: loopback(GATEWAY_PORT),
+            connect_timeout_ms,
+            server,
+            telemetry: TelemetryConfig::default(),
+            routes,
+        }
+    }
+}
+
+impl Default for EngineSection {
+    fn default() -> Self {
+        let engine = EngineConfig::default();
+        Self {
+            parallelism: engine.parallelism,
+            batching: match engine.batching {
+                Batching::Exact => BatchingMode::Exact,
+                Batching::Fast => BatchingMode::Fast,
+            },
+            max_batch: engine.max_batch,
+            queue_rows: engine.queue_rows,
+            queue_requests: engine.queue_requests,
+            slots: engine.slots,
+            waiting: engine.waiting,
+            stream_buffer: engine.stream_buffer,
+        }
+    }
+}
+
+impl EngineSection {
+    /// The engine's own configuration.
+    ///
+    /// # Errors
+    /// `Usage` for a device that is none.
+    pub(super) fn engine(&self, device: &str, runtime: Option<PathBuf>) -> Result<EngineConfig, Failure> {
+        Ok(EngineConfig {
+            device: device.parse().map_err(|e| Failure::usage(format!("{e}")))?,
+            parallelism: self.parallelism,
+            runtime,
+            batching: match self.batching {
+                BatchingMode::Exact => Batching::Exact,
+                BatchingMode::Fast => Batching::Fast,
+            },
+            max_batch: self.max_batch,
+            queue_rows: self.queue_rows,
+            queue_requests: self.queue_requests,
+            slots: self.slots,
+            waiting: self.waiting,
+            stream_buffer: self.stream_buffer,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_is_none_is_wrong_usage() {
+        let wrong = EngineSection::default().engine("gpu", None).unwrap_err();
+        assert_eq!(wrong.exit(), crate::cli::failure::Exit::Usage);
+        assert!(wrong.to_string().starts_with("device: "), "{wrong}");
+    }
+
+    #[test]
+    fn the_engines_defaults_are_ours() {
+        let engine = EngineSection::default().engine("cpu", None).unwrap();
+        assert_eq!(engine, EngineConfig::default());
+    }
+}

@@ -1,0 +1,26 @@
+//! `atelier serve gateway`.
+
+use atelier_gateway::{Gateway, GatewayConfig};
+
+use super::config::GatewayRoleConfig;
+use super::role::ended;
+use super::{listen, stop};
+use crate::cli::failure::Failure;
+
+/// Serves the gateway alone.
+///
+/// # Errors
+/// `Usage` for routes that cannot be, `CannotServe` where it cannot start.
+pub(super) async fn run(config: GatewayRoleConfig) -> Result<(), Failure> {
+    let stop = stop::on_signal();
+    if config.routes.is_empty() {
+        return Err(Failure::usage(
+            "the gateway has no role to forward to: name each with --route ROLE=URL, or as [[routes]] in the file",
+        ));
+    }
+    let GatewayRoleConfig { connect_timeout_ms, server, routes, .. } = config;
+    let gateway = Gateway::new(GatewayConfig { routes, connect_timeout_ms, server })
+        .map_err(|e| Failure::usage(e.to_string()))?;
+    let (listener, _) = listen::bind("gateway", config.listen).await?;
+    ended("gateway", tokio::spawn(gateway.serve(listener, stop.cancelled_owned())).await)
+}

@@ -1,0 +1,187 @@
+//! The roles that run models, and the server of one.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use atelier_chassis::{Drained, Health, ServeError, Server, ServerConfig};
+use atelier_codec::Codec;
+use atelier_engine::Engine;
+use atelier_gateway::Route;
+use atelier_package::Kind;
+use atelier_proto::codec::v1::codec_service_server::{CodecServiceServer, SERVICE_NAME as CODEC_SERVICE};
+use atelier_proto::models::v1::model_service_server::{ModelServiceServer, SERVICE_NAME as MODEL_SERVICE};
+use atelier_proto::text::v1::text_service_server::{SERVICE_NAME as TEXT_SERVICE, TextServiceServer};
+use atelier_text::Text;
+use tokio::task::JoinHandle;
+
+use super::config::RoleConfig;
+use super::late::Late;
+use super::own_models::OwnModels;
+use super::packages::Stock;
+use super::{listen, stop, watch};
+use crate::cli::failure::{Exit, Failure};
+
+/// A role that runs models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Domain {
+    /// Images to codes and back.
+    Codec,
+    /// Text, character by character.
+    Text,
+}
+
+impl Domain {
+    /// All of them.
+    pub(super) const ALL: [Self; 2] = [Self::Codec, Self::Text];
+
+    /// The name of the role.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Codec => "codec",
+            Self::Text => "text",
+        }
+    }
+
+    /// The kinds of packages that it serves.
+    pub(super) fn kinds(self) -> &'static [Kind] {
+        match self {
+            Self::Codec => &[Kind::DenoisingAutoencoder, Kind::VariationalAutoencoder, Kind::Autoencoder],
+            Self::Text => &[Kind::CharRnn],
+        }
+    }
+
+    /// The full name of its gRPC service.
+    pub(super) fn service(self) -> &'static str {
+        match self {
+            Self::Codec => CODEC_SERVICE,
+            Self::Text => TEXT_SERVICE,
+        }
+    }
+
+    /// Where it listens alone.
+    pub(super) fn default_listen(self) -> SocketAddr {
+        let port = match self {
+            Self::Codec => 50052,
+            Self::Text => 50053,
+        };
+        (Ipv4Addr::LOCALHOST, port).into()
+    }
+
+    /// What the gateway must know of it.
+    pub(super) fn route(self, uri: String) -> Route {
+        Route { role: self.name().into(), services: vec![self.service().into()], uri }
+    }
+}
+
+/// Gives a server its models, once they are loaded.
+pub(super) struct Fill {
+    domain: Domain,
+    health: Health,
+    give: Box<dyn FnOnce(Engine) + Send>,
+}
+
+/// A server that answers UNAVAILABLE until it is [filled](Fill::fill).
+pub(super) fn server(domain: Domain, config: &ServerConfig) -> (Server, Fill) {
+    let limit = config.max_message_bytes;
+    let models = Late::new();
+    let server = Server::new(domain.name(), config.clone())
+        .descriptor_set(atelier_proto::FILE_DESCRIPTOR_SET)
+        .add_service(models.clone());
+    let give_models = move |engine: &Engine| {
+        let own = OwnModels::new(engine.clone(), domain);
+        models.set(ModelServiceServer::new(own).max_decoding_message_size(limit));
+    };
+    let (server, give): (Server, Box<dyn FnOnce(Engine) + Send>) = match domain {
+        Domain::Codec => {
+            let late = Late::new();
+            let server = server.add_service(late.clone());
+            let give = move |engine: Engine| {
+                give_models(&engine);
+                late.set(CodecServiceServer::new(Codec::new(engine)).max_decoding_message_size(limit));
+            };
+            (server, Box::new(give))
+        }
+        Domain::Text => {
+            let late = Late::new();
+            let server = server.add_service(late.clone());
+            let give = move |engine: Engine| {
+                give_models(&engine);
+                late.set(TextServiceServer::new(Text::new(engine)).max_decoding_message_size(limit));
+            };
+            (server, Box::new(give))
+        }
+    };
+    let health = server.health();
+    (server, Fill { domain, health, give })
+}
+
+impl Fill {
+    /// Serves these models from now on; the health of the server follows theirs until the task ends.
+    pub(super) fn fill(self, engine: &Engine) -> JoinHandle<()> {
+        (self.give)(engine.clone());
+        self.health.set(MODEL_SERVICE, true);
+        watch::update(&self.health, engine, self.domain);
+        watch::follow(self.health, engine.clone(), self.domain)
+    }
+}
+
+/// `atelier serve codec` and `text`.
+///
+/// # Errors
+/// `CannotServe` where it cannot start.
+pub(super) async fn run(domain: Domain, config: RoleConfig) -> Result<(), Failure> {
+    let stop = stop::on_signal();
+    let engine = config.engine.engine(&config.device, config.onnxruntime)?;
+    let (listener, _) = listen::bind(&format!("{} role", domain.name()), config.listen).await?;
+    let stock = Stock::open(config.models, domain.kinds().to_vec(), engine).await?;
+    let (server, fill) = server(domain, &config.server);
+    let serving = tokio::spawn(server.serve(listener, stop.clone().cancelled_owned()));
+    let engine = match stock.load().await {
+        Ok(engine) => engine,
+        Err(failure) => {
+            // Nothing was served yet: whoever called was told that it is loading.
+            serving.abort();
+            return Err(failure);
+        }
+    };
+    let following = fill.fill(&engine);
+    tracing::info!(role = domain.name(), models = engine.models().len(), "serving");
+    let ended = ended(domain.name(), serving.await);
+    following.abort();
+    engine.shutdown(config.server.shutdown.drain).await;
+    ended
+}
+
+/// How a server ended.
+///
+/// # Errors
+/// `Other` where it broke.
+pub(super) fn ended(
+    role: &str,
+    result: Result<Result<Drained, ServeError>, tokio::task::JoinError>,
+) -> Result<(), Failure> {
+    match result {
+        Ok(Ok(Drained { cut: 0 })) => {
+            tracing::info!(role, "stopped");
+            Ok(())
+        }
+        Ok(Ok(Drained { cut })) => {
+            tracing::warn!(role, cut, "stopped; requests that took too long were cut off");
+            Ok(())
+        }
+        Ok(Err(error)) => Err(Failure::new(Exit::CannotServe, format!("the {role} role: {error}"))),
+        Err(error) => Err(Failure::new(Exit::Other, format!("the {role} role broke: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_belongs_to_one_role_at_most() {
+        for kind in Kind::ALL {
+            let owners = Domain::ALL.into_iter().filter(|domain| domain.kinds().contains(&kind)).count();
+            assert!(owners <= 1, "{kind}");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! When to stop: the first signal asks, the second insists.
+
+use atelier_chassis::shutdown;
+use tokio_util::sync::CancellationToken;
+
+/// The exit code of a process that SIGINT ended, as shells have it.
+const INTERRUPTED: i32 = 130;
+
+/// A token that the first SIGINT or SIGTERM cancels. The second ends the process at once.
+pub(super) fn on_signal() -> CancellationToken {
+    let stop = CancellationToken::new();
+    let asked = stop.clone();
+    tokio::spawn(async move {
+        shutdown::signal().await;
+        asked.cancel();
+        shutdown::signal().await;
+        std::process::exit(INTERRUPTED);
+    });
+    stop
+}
