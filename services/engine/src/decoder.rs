@@ -188,7 +188,9 @@ impl Decoder {
         let free = shared.setup.slots.saturating_sub(state.active);
         if state.waiting.len() >= shared.setup.waiting + free {
             // Those whose client has gone make room.
+            let before = state.waiting.len();
             state.waiting.retain(|(lane, _)| !lane.is_gone());
+            shared.counts.cancelled.add(before - state.waiting.len());
         }
         if state.waiting.len() >= shared.setup.waiting + free {
             shared.counts.refused.add(1);
@@ -265,3 +267,7 @@ impl Shared {
         self.thread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+#[path = "decoder/decoder_tests.rs"]
+mod tests;

@@ -1,5 +1,7 @@
 //! Serves the little packages of `tests/models` on the real runtime.
 
+#![allow(clippy::unwrap_used, reason = "clippy does not take the helpers of tests for tests")]
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -136,6 +138,54 @@ async fn a_stream_has_the_same_bits_whatever_others_come_and_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_the_step_graph_run_by_hand() {
+    let rnn = packages().into_iter().find(|p| p.name().as_str() == "rnn").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    // The same graph without its state pairs is served as a stateless one.
+    let mut manifest = rnn.manifest().clone();
+    manifest.kind = atelier_package::Kind::Onnx;
+    manifest.vocabulary = None;
+    manifest.graphs[0].state.clear();
+    let by_hand = atelier_package::PackageWriter::new(manifest, rnn.golden().clone())
+        .graph("step", rnn.graph_bytes("step").unwrap())
+        .write(&dir.path().join("1"), atelier_package::Existing::Refuse)
+        .unwrap();
+    let hand = Engine::load(&Config::default(), &[by_hand]).unwrap();
+    let hand = hand.model("rnn", 0, &[]).unwrap();
+    let zeros = || Tensor::f32([2, 1, 16], vec![0.0; 32]).unwrap();
+    let (mut h, mut c, mut writer) = (zeros(), zeros(), Writer::new(11, 100));
+    let mut token = writer.first();
+    let mut expected = Vec::new();
+    loop {
+        let inputs = vec![Tensor::i64([1], vec![token]).unwrap(), h, c];
+        let mut outputs = hand.run("step", inputs, None).await.unwrap().into_iter();
+        let logits = outputs.next().unwrap().into_f32().unwrap();
+        (h, c) = (outputs.next().unwrap(), outputs.next().unwrap());
+        match writer.advance(&logits).unwrap() {
+            Step::Next { token: next, emit } => {
+                expected.extend(emit);
+                token = next;
+            }
+            Step::Done { emit } => {
+                expected.extend(emit);
+                break;
+            }
+        }
+    }
+    let engine = engine(Config::default());
+    let others: Vec<_> = (0..5)
+        .map(|seed| {
+            let engine = engine.clone();
+            tokio::spawn(async move { write(&engine, seed, 150).await })
+        })
+        .collect();
+    assert_eq!(write(&engine, 11, 100).await, expected);
+    for other in others {
+        other.await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_slow_client_is_parked_and_holds_up_nobody() {
     let engine = engine(Config { slots: 2, stream_buffer: 4, ..Config::default() });
     let model = engine.model("rnn", 0, &[]).unwrap();
@@ -195,8 +245,10 @@ async fn a_stream_ends_at_its_deadline_also_while_it_waits_or_is_parked() {
     assert_eq!(past, Err(EngineError::DeadlineExceeded));
 }
 
+type Way = fn() -> Result<Step<()>, EngineError>;
+
 /// Fails in its own way at the third step.
-struct Bad(u32, fn() -> Result<Step<()>, EngineError>);
+struct Bad(u32, Way);
 
 impl Cursor for Bad {
     type Chunk = ();
@@ -221,7 +273,7 @@ async fn a_stream_that_goes_wrong_ends_alone() {
         let engine = engine.clone();
         async move { write(&engine, 9, 300).await }
     });
-    let ways: [(fn() -> Result<Step<()>, EngineError>, &str); 3] = [
+    let ways: [(Way, &str); 3] = [
         (|| Err(EngineError::Runtime("on purpose".into())), "on purpose"),
         (|| panic!("by accident"), "panicked: by accident"),
         (|| Ok(Step::Next { token: 7, emit: None }), "token: is 7, but the model has tokens 0 to 6"),

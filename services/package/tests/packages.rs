@@ -1,5 +1,7 @@
 //! Packages that are whole, damaged, truncated, foreign and hostile, each with what is said about it.
 
+#![allow(clippy::unwrap_used, reason = "clippy does not take the helpers of tests for tests")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+type Parts = Vec<(RequestId, Range<usize>)>;
+
 fn limits() -> Limits {
     Limits { rows: 16, requests: 8, batch: 4, workers: 1 }
 }
@@ -16,7 +18,7 @@ fn submit(s: &mut Scheduler, now: Instant, id: u64, rows: usize, deadline: Optio
     s.step(now, Event::Submit { id, rows, deadline })
 }
 
-fn run_of(actions: &[Action]) -> (BatchId, Vec<(RequestId, Range<usize>)>) {
+fn run_of(actions: &[Action]) -> (BatchId, Parts) {
     match actions {
         [Action::Run { batch, parts }] => (*batch, parts.clone()),
         other => panic!("one run expected, not {other:?}"),
@@ -191,12 +193,12 @@ proptest! {
         let mut s = Scheduler::new(limits);
         let mut now = Instant::now();
         let mut seen: BTreeMap<u64, Seen> = BTreeMap::new();
-        let mut running: Vec<(BatchId, Vec<(u64, Range<usize>)>)> = Vec::new();
+        let mut running: Vec<(BatchId, Parts)> = Vec::new();
         let mut next = 0_u64;
         // After the random part everything left is run to its end.
         let rest = std::iter::repeat_n([Op::Take, Op::Done { pick: 0, ok: true }], 200).flatten();
         for op in ops.into_iter().chain(rest) {
-            let mut finishing: Option<(Vec<(u64, Range<usize>)>, bool)> = None;
+            let mut finishing: Option<(Parts, bool)> = None;
             let event = match op {
                 Op::Pass(n) => {
                     now += ms(n);

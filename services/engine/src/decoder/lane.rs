@@ -80,11 +80,12 @@ impl<C: Cursor> Lane for TypedLane<C> {
     }
 
     fn readiness(&self, now: Instant) -> Readiness {
-        if self.chunks.is_closed() {
-            return Readiness::Gone;
-        }
+        // First: a client that was told of the deadline is gone too.
         if self.deadline.is_some_and(|d| d <= now) {
             return Readiness::Expired;
+        }
+        if self.chunks.is_closed() {
+            return Readiness::Gone;
         }
         if self.chunks.capacity() > 0 {
             return Readiness::Go;

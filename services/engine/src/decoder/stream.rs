@@ -60,7 +60,6 @@ impl<T> Stream<T> {
         if let Some(deadline) = self.deadline {
             let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
             ready!(timer.as_mut().poll(cx));
-            self.shared.counts.expired.add(1);
             self.end = None;
             self.chunks.close();
             self.shared.wake();

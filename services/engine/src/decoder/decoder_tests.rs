@@ -1,0 +1,220 @@
+use std::sync::atomic::AtomicUsize;
+
+use atelier_package::{Dtype, StatePair, Tensor, TensorSpec};
+
+use super::*;
+
+/// Counts in its state; its logits are the count and the batch size. Fails when the test says so.
+struct Counting {
+    fail: Arc<AtomicUsize>,
+}
+
+const FINE: usize = 0;
+const FAIL: usize = 1;
+const PANIC: usize = 2;
+
+impl Runner for Counting {
+    fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
+        match self.fail.swap(FINE, Ordering::SeqCst) {
+            FAIL => return Err(EngineError::Runtime("on purpose".into())),
+            PANIC => panic!("by accident"),
+            _ => {}
+        }
+        let count: Vec<f32> = inputs[1].as_f32().unwrap().iter().map(|x| x + 1.0).collect();
+        let rows = count.len();
+        let logits = count.iter().flat_map(|x| [*x, rows as f32]).collect();
+        Ok(vec![Tensor::f32([rows, 2], logits).unwrap(), Tensor::f32([1, rows, 1], count).unwrap()])
+    }
+}
+
+/// Steps until the test lets it end; says what it counted.
+struct Walker {
+    steps: usize,
+}
+
+impl Cursor for Walker {
+    type Chunk = (f32, f32);
+
+    fn first(&mut self) -> i64 {
+        0
+    }
+
+    fn advance(&mut self, logits: &[f32]) -> Result<Step<Self::Chunk>, EngineError> {
+        let emit = Some((logits[0], logits[1]));
+        self.steps -= 1;
+        Ok(if self.steps == 0 { Step::Done { emit } } else { Step::Next { token: 1, emit } })
+    }
+}
+
+struct Bench {
+    decoder: Decoder,
+    fail: Arc<AtomicUsize>,
+    repairs: Arc<AtomicBool>,
+}
+
+impl Bench {
+    fn new(slots: usize, sizes: &[usize]) -> Self {
+        let fail = Arc::new(AtomicUsize::new(FINE));
+        let repairs = Arc::new(AtomicBool::new(true));
+        let state = |name: &str| TensorSpec::new(name, Dtype::F32, [1.into(), "batch".into(), 1.into()]);
+        let spec = GraphSpec {
+            name: "step".into(),
+            file: "step.onnx".into(),
+            sha256: String::new(),
+            inputs: vec![TensorSpec::new("token", Dtype::I64, ["batch".into()]), state("h")],
+            outputs: vec![TensorSpec::new("logits", Dtype::F32, ["batch".into(), 2.into()]), state("h_next")],
+            state: vec![StatePair { input: "h".into(), output: "h_next".into() }],
+        };
+        let (broken, allowed) = (Arc::clone(&fail), Arc::clone(&repairs));
+        let setup = Setup {
+            name: "test/1/step".into(),
+            shape: StepShape::of(&spec).unwrap(),
+            spec: Arc::new(spec),
+            sizes: Sizes::of(sizes),
+            slots,
+            waiting: 4,
+            buffer: 4,
+            threads: 1,
+            turnstile: Arc::new(Turnstile::new(1)),
+            factory: Arc::new(move || match allowed.load(Ordering::SeqCst) {
+                true => Ok(Box::new(Counting { fail: Arc::clone(&broken) })),
+                false => Err(EngineError::Runtime("no".into())),
+            }),
+        };
+        let runner = Box::new(Counting { fail: Arc::clone(&fail) });
+        Self { decoder: Decoder::start(setup, runner).unwrap(), fail, repairs }
+    }
+
+    fn walk(&self, steps: usize) -> Stream<(f32, f32)> {
+        self.decoder.stream(Walker { steps }, None).unwrap()
+    }
+
+    fn finish(self) {
+        self.decoder.stop();
+        let stats = self.decoder.stats();
+        assert_eq!((stats.slots_used, stats.waiting), (0, 0), "a gauge leaks");
+        assert!(self.decoder.is_idle());
+    }
+}
+
+async fn counts(mut stream: Stream<(f32, f32)>) -> Result<Vec<f32>, EngineError> {
+    let mut out = Vec::new();
+    while let Some(chunk) = stream.next().await {
+        out.push(chunk?.0);
+    }
+    Ok(out)
+}
+
+fn upto(steps: usize) -> Vec<f32> {
+    (1..=steps).map(|x| x as f32).collect()
+}
+
+#[tokio::test]
+async fn a_slot_begins_anew_for_every_stream_that_gets_it() {
+    let bench = Bench::new(1, &[1]);
+    for steps in [3, 5, 2] {
+        assert_eq!(counts(bench.walk(steps)).await.unwrap(), upto(steps));
+    }
+    bench.finish();
+}
+
+#[tokio::test]
+async fn more_streams_than_a_batch_holds_all_get_through() {
+    let bench = Bench::new(4, &[1, 2, 3]);
+    let streams: Vec<_> = (0..4).map(|_| tokio::spawn(counts(bench.walk(50)))).collect();
+    for stream in streams {
+        assert_eq!(stream.await.unwrap().unwrap(), upto(50));
+    }
+    assert_eq!(bench.decoder.stats().steps, 200);
+    bench.finish();
+}
+
+#[tokio::test]
+async fn a_step_that_fails_or_panics_ends_its_streams_and_the_next_are_served() {
+    let bench = Bench::new(2, &[1, 2]);
+    for way in [FAIL, PANIC] {
+        // Parked with full buffers, both; they go on together once they are read from.
+        let streams = [bench.walk(50), bench.walk(50)];
+        while !bench.decoder.stats().steps.is_multiple_of(8) || bench.decoder.stats().slots_used != 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        bench.fail.store(way, Ordering::SeqCst);
+        let mut ends = Vec::new();
+        for stream in streams {
+            ends.push(counts(stream).await);
+        }
+        // Whoever was in the step that failed has an error; the other went on.
+        let failed = ends.iter().filter(|e| matches!(e, Err(EngineError::Runtime(_)))).count();
+        let whole = ends.iter().filter(|e| **e == Ok(upto(50))).count();
+        assert!(failed >= 1 && failed + whole == 2, "{ends:?}");
+        assert_eq!(counts(bench.walk(3)).await.unwrap(), upto(3));
+        assert_eq!(bench.decoder.health(), Health::Ready);
+        // The next round begins at a multiple of 8 again.
+        let off = bench.decoder.stats().steps % 8;
+        if off != 0 {
+            counts(bench.walk(8 - off as usize)).await.unwrap();
+        }
+    }
+    bench.finish();
+}
+
+#[tokio::test]
+async fn while_no_session_can_be_made_streams_are_told_and_afterwards_served_again() {
+    let bench = Bench::new(1, &[1]);
+    bench.repairs.store(false, Ordering::SeqCst);
+    bench.fail.store(FAIL, Ordering::SeqCst);
+    assert!(matches!(counts(bench.walk(3)).await, Err(EngineError::Runtime(_))));
+    while bench.decoder.health() == Health::Ready {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let told = match bench.decoder.stream(Walker { steps: 3 }, None) {
+        Ok(stream) => counts(stream).await.unwrap_err(),
+        Err(e) => e,
+    };
+    assert!(matches!(told, EngineError::Loading(_)), "{told:?}");
+    bench.repairs.store(true, Ordering::SeqCst);
+    while bench.decoder.health() != Health::Ready {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(counts(bench.walk(3)).await.unwrap(), upto(3));
+    bench.finish();
+}
+
+#[tokio::test]
+async fn streams_that_come_and_go_at_random_leave_nothing_behind() {
+    use rand::{RngExt, SeedableRng};
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(7);
+    let bench = Bench::new(3, &[1, 2, 3]);
+    let mut kept = Vec::new();
+    for _ in 0..400 {
+        let steps = rng.random_range(1..40);
+        let deadline =
+            rng.random_bool(0.2).then(|| Instant::now() + Duration::from_millis(rng.random_range(0..5)));
+        match bench.decoder.stream(Walker { steps }, deadline) {
+            // A third goes away unread, or half read.
+            Ok(mut stream) if rng.random_bool(0.33) => {
+                if rng.random_bool(0.5) {
+                    let _ = stream.next().await;
+                }
+            }
+            Ok(stream) => kept.push((steps, deadline.is_some(), tokio::spawn(counts(stream)))),
+            Err(EngineError::QueueFull { .. } | EngineError::DeadlineExceeded) => {
+                tokio::task::yield_now().await
+            }
+            Err(e) => panic!("{e}"),
+        }
+    }
+    for (steps, limited, stream) in kept {
+        match stream.await.unwrap() {
+            Ok(got) => assert_eq!(got, upto(steps)),
+            Err(e) => assert!(limited && e == EngineError::DeadlineExceeded, "{e}"),
+        }
+    }
+    for _ in 0..5_000 {
+        if bench.decoder.is_idle() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    bench.finish();
+}
