@@ -1,6 +1,8 @@
 //! Data sets, read in the layouts that their own users know.
 
+pub mod catalogue;
 pub mod fashion;
+pub mod fetch;
 pub mod idx;
 pub mod text;
 

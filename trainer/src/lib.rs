@@ -2,9 +2,15 @@
 
 pub mod checkpoint;
 pub mod data;
+pub mod device;
+pub mod evaluate;
+pub mod export;
 pub mod fit;
+pub mod graphs;
 pub mod layers;
 pub mod nets;
+pub mod onnx;
+pub mod onnx_runtime;
 pub mod ops;
 pub mod optim;
 pub mod picture;

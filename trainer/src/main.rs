@@ -1,15 +1,10 @@
 //! `atelier-train`: trains, exports and evaluates the models of the fleet.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+mod commands;
 
-use anyhow::Context;
-use atelier_trainer::fit::{Outcome, fit};
-use atelier_trainer::recipe::RecipeConfig;
-use atelier_trainer::run::RunDir;
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
-use tch::Device;
 
 /// Trains, exports and evaluates the models of the fleet.
 #[derive(Parser)]
@@ -21,43 +16,28 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Train a recipe.
-    Fit {
-        /// A recipe file, such as trainer/recipes/fashion-dae.toml.
-        recipe: PathBuf,
-        /// Where the data sets lie.
-        #[arg(long, env = "ATELIER_DATA", default_value = "data")]
-        data: PathBuf,
-        /// Where the run is written [default: runs/PACKAGE].
-        #[arg(long)]
-        out: Option<PathBuf>,
-        /// Go on with the run that is in --out.
-        #[arg(long)]
-        resume: bool,
-        /// CPU threads [default: all].
-        #[arg(long)]
-        threads: Option<u16>,
-    },
+    /// Train a recipe, or go on training it.
+    Fit(commands::fit::Arguments),
+    /// Write a run's network as a package that services can serve.
+    Export(commands::export::Arguments),
+    /// Measure a package on the test split and write what it reached into it.
+    Evaluate(commands::evaluate::Arguments),
+    /// The data sets that recipes read.
+    Data(commands::data::Arguments),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
-        Command::Fit { recipe, data, out, resume, threads } => {
-            if let Some(threads) = threads {
-                tch::set_num_threads(threads.into());
-            }
-            let config = RecipeConfig::read(&recipe)?;
-            let out = out.unwrap_or_else(|| PathBuf::from("runs").join(&config.package));
-            let run = if resume { RunDir::open(&out)?.0 } else { RunDir::create(&out, &config)? };
-            let stop = Arc::new(AtomicBool::new(false));
-            let signal = Arc::clone(&stop);
-            ctrlc::set_handler(move || signal.store(true, Ordering::Relaxed))
-                .context("cannot handle signals")?;
-            match fit(&config, &data, Device::Cpu, &run, resume, &stop)? {
-                Outcome::Finished => eprintln!("done: {}", out.display()),
-                Outcome::Stopped(step) => eprintln!("stopped and saved after step {step}: --resume goes on"),
-            }
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Fit(arguments) => commands::fit::run(arguments),
+        Command::Export(arguments) => commands::export::run(arguments),
+        Command::Evaluate(arguments) => commands::evaluate::run(arguments),
+        Command::Data(arguments) => commands::data::run(arguments),
+    };
+    match result {
+        Ok(code) => code,
+        Err(e) => {
+            eprintln!("atelier-train: {e:#}");
+            ExitCode::FAILURE
         }
     }
-    Ok(())
 }

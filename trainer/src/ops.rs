@@ -9,6 +9,7 @@
 //! says otherwise. The leading axis is the batch and is never fixed.
 
 pub mod eager;
+pub mod export;
 
 use crate::layers::{Conv2d, Embedding, Linear, Lstm};
 
@@ -59,6 +60,8 @@ pub trait Ops {
     fn select(&mut self, x: &Self::Tensor, axis: usize, index: usize) -> Self::Tensor;
     /// Puts tensors of one shape side by side along a new leading axis.
     fn stack(&mut self, parts: &[Self::Tensor]) -> Self::Tensor;
+    /// The same number for every row of `like`: `[batch]`.
+    fn fill_rows(&mut self, like: &Self::Tensor, value: f32) -> Self::Tensor;
     /// One number a row, `[batch]`, spread over a plane `[batch, 1, height, width]`.
     fn plane(&mut self, x: &Self::Tensor, height: usize, width: usize) -> Self::Tensor;
     /// `[b, c, h r, w r]` to `[b, c r r, h, w]`: every `r` x `r` patch becomes channels

@@ -7,11 +7,13 @@ pub mod vae;
 use std::collections::HashMap;
 use std::path::Path;
 
+use atelier_package::{Kind, Vocabulary};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tch::{Device, Tensor};
 
 use crate::data::DataError;
+use crate::graphs::Exportable;
 use crate::optim::OptimiserConfig;
 use crate::store::Store;
 
@@ -51,6 +53,18 @@ pub enum Family {
     VariationalAutoencoder(vae::VaeRecipeConfig),
     /// See [`char_rnn`].
     CharRnn(char_rnn::CharRnnRecipeConfig),
+}
+
+impl Family {
+    /// The kind of package that comes of it.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::DenoisingAutoencoder(_) => Kind::DenoisingAutoencoder,
+            Self::VariationalAutoencoder(_) => Kind::VariationalAutoencoder,
+            Self::CharRnn(_) => Kind::CharRnn,
+        }
+    }
 }
 
 /// A recipe that cannot be used.
@@ -137,6 +151,12 @@ pub struct Loss {
 
 /// One family's part of a run. The loop ([`fit`](crate::fit)) owns everything that families share.
 pub trait Recipe {
+    /// The network's graphs.
+    fn network(&self) -> &dyn Exportable;
+    /// The characters that the network reads and writes, if it does.
+    fn vocabulary(&self) -> Option<Vocabulary> {
+        None
+    }
     /// The parameters.
     fn store(&self) -> &Store;
     /// The parameters, to change them.

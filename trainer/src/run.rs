@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use crate::recipe::RecipeConfig;
 
 /// The directory of one run:
-/// `recipe.toml`, `metrics.jsonl`, `events.*`, `curve.png`, `samples/`, `last.safetensors`.
+/// `recipe.toml`, `machine.txt`, `metrics.jsonl`, `events.*`, `curve.png`, `samples/`, `last.safetensors`.
 #[derive(Clone, Debug)]
 pub struct RunDir {
     path: PathBuf,
@@ -27,8 +27,9 @@ impl RunDir {
         );
         std::fs::create_dir_all(run.samples()).with_context(|| format!("cannot make {}", path.display()))?;
         let text = toml::to_string(config).context("the recipe cannot be written as TOML")?;
-        std::fs::write(run.recipe_path(), text)
-            .with_context(|| format!("cannot write in {}", path.display()))?;
+        let written = std::fs::write(run.machine_path(), machine())
+            .and_then(|()| std::fs::write(run.recipe_path(), text));
+        written.with_context(|| format!("cannot write in {}", path.display()))?;
         Ok(run)
     }
 
@@ -47,6 +48,32 @@ impl RunDir {
     #[must_use]
     pub fn recipe_path(&self) -> PathBuf {
         self.path.join("recipe.toml")
+    }
+
+    fn machine_path(&self) -> PathBuf {
+        self.path.join("machine.txt")
+    }
+
+    /// What the run has taken so far, read from what it wrote.
+    ///
+    /// # Errors
+    /// Names the file that cannot be read.
+    pub fn summary(&self) -> anyhow::Result<Summary> {
+        let read = |path: PathBuf| {
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+        };
+        // Every line says the seconds since the run began or was resumed.
+        let (mut before, mut last) = (0.0, 0.0);
+        for line in read(self.metrics())?.lines() {
+            let Ok(value) = serde_json::from_str::<serde_json::Value>(line) else { continue };
+            let Some(seconds) = value.get("seconds").and_then(serde_json::Value::as_f64) else { continue };
+            if seconds < last {
+                before += last;
+            }
+            last = seconds;
+        }
+        let minutes = ((before + last) / 6.0).round() / 10.0;
+        Ok(Summary { minutes, machine: read(self.machine_path())?.trim().to_owned() })
     }
 
     /// The directory itself.
@@ -72,4 +99,22 @@ impl RunDir {
     pub fn metrics(&self) -> PathBuf {
         self.path.join("metrics.jsonl")
     }
+}
+
+/// What a run took.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Minutes of training, all parts of a resumed run together.
+    pub minutes: f64,
+    /// The machine on which it began.
+    pub machine: String,
+}
+
+/// Processor, cores and library of this machine.
+fn machine() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let model = model.map_or("unknown processor", |(_, name)| name.trim());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    format!("{model}, {cores} cores, {} threads, libtorch 2.11.0", tch::get_num_threads())
 }

@@ -4,9 +4,11 @@
 //! the state, and is what is exported; [`CharRnn::sequence`] runs whole sequences on libtorch's fused LSTM,
 //! and is what is trained. A test holds them against each other.
 
+use atelier_package::{Dim, Dtype, TensorSpec};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
+use crate::graphs::{GraphPlan, Graphs};
 use crate::layers::{Embedding, Linear, Lstm};
 use crate::ops::Ops;
 use crate::store::Store;
@@ -104,19 +106,20 @@ impl CharRnn {
         self.vocabulary
     }
 
-    /// One character for each row: `token` i64 `[batch]` and state in, logits `[batch, vocabulary]` and
+    /// One character for each row: `token` i64 `[batch]` and state `h`, `c` in, logits `[batch, vocabulary]` and
     /// state out.
     pub fn step<O: Ops>(
         &self,
         ops: &mut O,
         token: &O::Tensor,
-        state: &State<O::Tensor>,
+        h: &O::Tensor,
+        c: &O::Tensor,
     ) -> (O::Tensor, State<O::Tensor>) {
         let mut x = ops.embedding(token, &self.embedding);
         let (mut hs, mut cs) = (Vec::new(), Vec::new());
         for (i, layer) in self.layers.iter().enumerate() {
-            let h = ops.select(&state.h, 0, i);
-            let c = ops.select(&state.c, 0, i);
+            let h = ops.select(h, 0, i);
+            let c = ops.select(c, 0, i);
             let gates = ops.lstm_gates(&x, &h, layer);
             let gates = ops.split(&gates, &[layer.width(); 4], 1);
             let input = ops.sigmoid(&gates[0]);
@@ -177,5 +180,29 @@ impl CharRnn {
         }
         let logits = x.linear(&self.output.weight, Some(&self.output.bias));
         (logits, State { h: Tensor::cat(&hs, 0), c: Tensor::cat(&cs, 0) })
+    }
+}
+
+impl Graphs for CharRnn {
+    /// One `step`: a character in, logits of the next one out. The state starts at zero.
+    fn plans(&self) -> Vec<GraphPlan> {
+        let batch = || Dim::from(Dim::BATCH);
+        let state = [Dim::Fixed(self.config.layers), batch(), Dim::Fixed(self.config.hidden)];
+        let last = (self.vocabulary - 1) as f64;
+        vec![GraphPlan {
+            name: "step",
+            inputs: vec![
+                TensorSpec::new("token", Dtype::I64, [batch()]).with_range(0.0, last),
+                TensorSpec::new("h", Dtype::F32, state.clone()),
+                TensorSpec::new("c", Dtype::F32, state),
+            ],
+            outputs: vec![("logits", None), ("h_next", None), ("c_next", None)],
+            state: vec![("h", "h_next"), ("c", "c_next")],
+        }]
+    }
+
+    fn run<O: Ops>(&self, _graph: &str, ops: &mut O, inputs: &[O::Tensor]) -> Vec<O::Tensor> {
+        let (logits, state) = self.step(ops, &inputs[0], &inputs[1], &inputs[2]);
+        vec![logits, state.h, state.c]
     }
 }

@@ -4,8 +4,10 @@
 //! 2018). A bottleneck at a further halved size, residual blocks, and one skip connection predict the noise,
 //! which is taken off the input (DnCNN, Zhang et al. 2017).
 
+use atelier_package::{Dim, Dtype, TensorSpec};
 use serde::{Deserialize, Serialize};
 
+use crate::graphs::{GraphPlan, Graphs};
 use crate::layers::Conv2d;
 use crate::ops::Ops;
 use crate::store::Store;
@@ -23,6 +25,9 @@ pub struct DenoiserConfig {
     /// Residual blocks in the bottleneck.
     pub inner_blocks: usize,
 }
+
+/// The strongest noise that a request may speak of, and that recipes train for.
+pub const MAX_SIGMA: f64 = 0.55;
 
 struct Block {
     first: Conv2d,
@@ -113,5 +118,34 @@ impl Denoiser {
         let noise = ops.conv2d(&x, &self.leave);
         let noise = ops.pixel_shuffle(&noise, 2);
         ops.sub(image, &noise)
+    }
+}
+
+impl Graphs for Denoiser {
+    /// `denoiser` is told the noise level, `blind` is not. Both give pixels in [0, 1].
+    fn plans(&self) -> Vec<GraphPlan> {
+        let size = self.config.size;
+        let shape = [Dim::from(Dim::BATCH), Dim::Fixed(1), Dim::Fixed(size), Dim::Fixed(size)];
+        let image = TensorSpec::new("image", Dtype::F32, shape);
+        let sigma = TensorSpec::new("sigma", Dtype::F32, [Dim::from(Dim::BATCH)]).with_range(0.0, MAX_SIGMA);
+        let plan = |name, inputs| GraphPlan {
+            name,
+            inputs,
+            outputs: vec![("denoised", Some([0.0, 1.0]))],
+            state: Vec::new(),
+        };
+        vec![plan("denoiser", vec![image.clone(), sigma]), plan("blind", vec![image])]
+    }
+
+    fn run<O: Ops>(&self, graph: &str, ops: &mut O, inputs: &[O::Tensor]) -> Vec<O::Tensor> {
+        let image = &inputs[0];
+        let clean = if graph == "denoiser" {
+            let known = ops.fill_rows(image, 1.0);
+            self.forward(ops, image, &inputs[1], &known)
+        } else {
+            let unknown = ops.fill_rows(image, 0.0);
+            self.forward(ops, image, &unknown, &unknown)
+        };
+        vec![ops.clamp(&clean, 0.0, 1.0)]
     }
 }

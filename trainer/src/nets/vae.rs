@@ -1,8 +1,10 @@
 //! A variational autoencoder (Kingma and Welling 2014) of gated fully connected layers, after the network
 //! that Tomczak and Welling (2018) use as their reference: two layers of gated units on either side.
 
+use atelier_package::{Dim, Dtype, TensorSpec};
 use serde::{Deserialize, Serialize};
 
+use crate::graphs::{GraphPlan, Graphs};
 use crate::layers::Linear;
 use crate::ops::Ops;
 use crate::store::Store;
@@ -86,5 +88,40 @@ impl Vae {
         let x = self.decoder[1].forward(ops, &x);
         let x = ops.linear(&x, &self.pixels);
         ops.reshape_rows(&x, &[1, self.config.size, self.config.size])
+    }
+}
+
+impl Graphs for Vae {
+    /// `encoder` gives the distribution of an image's code, `decoder` the expected pixels of a code.
+    fn plans(&self) -> Vec<GraphPlan> {
+        let batch = || Dim::from(Dim::BATCH);
+        let size = self.config.size;
+        let image = [batch(), Dim::Fixed(1), Dim::Fixed(size), Dim::Fixed(size)];
+        let code = [batch(), Dim::Fixed(self.config.code)];
+        let log_variance = [f64::from(LOG_VARIANCE.0), f64::from(LOG_VARIANCE.1)];
+        vec![
+            GraphPlan {
+                name: "encoder",
+                inputs: vec![TensorSpec::new("image", Dtype::F32, image).with_range(0.0, 1.0)],
+                outputs: vec![("mean", None), ("log_variance", Some(log_variance))],
+                state: Vec::new(),
+            },
+            GraphPlan {
+                name: "decoder",
+                inputs: vec![TensorSpec::new("code", Dtype::F32, code)],
+                outputs: vec![("image", Some([0.0, 1.0]))],
+                state: Vec::new(),
+            },
+        ]
+    }
+
+    fn run<O: Ops>(&self, graph: &str, ops: &mut O, inputs: &[O::Tensor]) -> Vec<O::Tensor> {
+        if graph == "encoder" {
+            let (mean, log_variance) = self.encode(ops, &inputs[0]);
+            vec![mean, log_variance]
+        } else {
+            let logits = self.decode(ops, &inputs[0]);
+            vec![ops.sigmoid(&logits)]
+        }
     }
 }

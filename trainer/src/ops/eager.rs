@@ -111,6 +111,10 @@ impl Ops for Eager {
         Tensor::stack(parts, 0)
     }
 
+    fn fill_rows(&mut self, like: &Tensor, value: f32) -> Tensor {
+        Tensor::full([like.size()[0]], f64::from(value), (Kind::Float, like.device()))
+    }
+
     fn plane(&mut self, x: &Tensor, height: usize, width: usize) -> Tensor {
         x.reshape([-1, 1, 1, 1]).expand([-1, 1, height as i64, width as i64], false)
     }

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use atelier_package::Vocabulary;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
@@ -11,6 +12,7 @@ use tch::{Device, Kind, Tensor};
 use super::{Loss, Recipe, RecipeConfig};
 use crate::data::DataError;
 use crate::data::text::Text;
+use crate::graphs::Exportable;
 use crate::nets::char_rnn::{CharRnn, CharRnnConfig, CharRnnDropout, State};
 use crate::random;
 use crate::store::Store;
@@ -131,6 +133,10 @@ fn cross_entropy(logits: &Tensor, targets: &Tensor) -> Tensor {
 }
 
 impl Recipe for CharRnnRecipe {
+    fn network(&self) -> &dyn Exportable {
+        &self.network
+    }
+
     fn store(&self) -> &Store {
         &self.store
     }
@@ -177,6 +183,10 @@ impl Recipe for CharRnnRecipe {
         });
         std::fs::write(directory.join(format!("{step:07}.txt")), passage)?;
         Ok(())
+    }
+
+    fn vocabulary(&self) -> Option<Vocabulary> {
+        Some(Vocabulary { characters: self.text.vocabulary.clone() })
     }
 
     fn memory(&self) -> Vec<(String, Tensor)> {

@@ -8,7 +8,8 @@ use tch::{Device, Kind, Tensor};
 use super::{Loss, Order, Recipe, RecipeConfig};
 use crate::data::DataError;
 use crate::data::fashion::Fashion;
-use crate::nets::denoiser::{Denoiser, DenoiserConfig};
+use crate::graphs::Exportable;
+use crate::nets::denoiser::{Denoiser, DenoiserConfig, MAX_SIGMA};
 use crate::ops::eager::Eager;
 use crate::picture::Grid;
 use crate::random;
@@ -35,8 +36,10 @@ impl DenoiserRecipeConfig {
         if self.network.size != 28 {
             return Err("family.network.size must be 28, the size of the data's images".into());
         }
-        for (name, value) in [("max_sigma", self.max_sigma), ("blind", self.blind), ("limited", self.limited)]
-        {
+        if !(0.0..=MAX_SIGMA).contains(&self.max_sigma) {
+            return Err(format!("family.max_sigma is {}, it must lie in [0, {MAX_SIGMA}]", self.max_sigma));
+        }
+        for (name, value) in [("blind", self.blind), ("limited", self.limited)] {
             if !(0.0..=1.0).contains(&value) {
                 return Err(format!("family.{name} is {value}, it must lie in [0, 1]"));
             }
@@ -87,6 +90,10 @@ fn errors(a: &Tensor, b: &Tensor) -> Tensor {
 }
 
 impl Recipe for DenoiserRecipe {
+    fn network(&self) -> &dyn Exportable {
+        &self.network
+    }
+
     fn store(&self) -> &Store {
         &self.store
     }

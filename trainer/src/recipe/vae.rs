@@ -9,6 +9,7 @@ use tch::{Device, Kind, Reduction, Tensor};
 use super::{Loss, Order, Recipe, RecipeConfig};
 use crate::data::DataError;
 use crate::data::fashion::Fashion;
+use crate::graphs::Exportable;
 use crate::nets::vae::{Vae, VaeConfig};
 use crate::ops::Ops;
 use crate::ops::eager::Eager;
@@ -78,6 +79,10 @@ impl VaeRecipe {
 }
 
 impl Recipe for VaeRecipe {
+    fn network(&self) -> &dyn Exportable {
+        &self.network
+    }
+
     fn store(&self) -> &Store {
         &self.store
     }

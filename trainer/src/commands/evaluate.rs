@@ -1,0 +1,44 @@
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use atelier_package::Package;
+use atelier_trainer::evaluate::{Settings, evaluate};
+use atelier_trainer::onnx_runtime::OnnxRuntime;
+
+use super::DataDir;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The package: models/NAME/VERSION.
+    package: PathBuf,
+    #[command(flatten)]
+    data: DataDir,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    /// Only print: leave the package's [metrics] as they are.
+    #[arg(long)]
+    dry_run: bool,
+    /// Importance samples an image (variational autoencoders).
+    #[arg(long, default_value_t = 500)]
+    samples: usize,
+    /// Measure on the first N of the test split only. Never written into the package.
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+}
+
+pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let mut package = Package::open(&arguments.package)?;
+    let runtime = OnnxRuntime::load(std::thread::available_parallelism().map_or(1, usize::from))?;
+    let settings = Settings { importance_samples: arguments.samples, limit: arguments.limit };
+    let report = evaluate(&package, &arguments.data.dir, &runtime, &settings)?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{report}");
+    }
+    if !arguments.dry_run && arguments.limit.is_none() {
+        package.write_metrics(report.metrics())?;
+    }
+    Ok(if report.accepted() { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}

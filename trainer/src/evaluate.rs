@@ -1,0 +1,50 @@
+//! Evaluation: the exported graphs, on ONNX Runtime, on data that training never saw, beside baselines that
+//! the same code computes.
+
+pub mod char_rnn;
+pub mod denoise;
+pub mod kneser_ney;
+pub mod report;
+pub mod ssim;
+pub mod vae;
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use atelier_package::{Kind, Package};
+
+use crate::onnx_runtime::{GraphSession, OnnxRuntime};
+use report::Report;
+
+/// What may be asked of an evaluation.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Importance samples an image for the likelihood bound of a variational autoencoder.
+    pub importance_samples: usize,
+    /// At most this many samples of the test split; all where it is `None`.
+    pub limit: Option<usize>,
+}
+
+/// Evaluates a package on the data under `data`.
+///
+/// # Errors
+/// Data that is missing or malformed, graphs that fail, or a kind that has no evaluation.
+pub fn evaluate(
+    package: &Package,
+    data: &Path,
+    runtime: &OnnxRuntime,
+    settings: &Settings,
+) -> anyhow::Result<Report> {
+    match package.manifest().kind {
+        Kind::DenoisingAutoencoder => denoise::evaluate(package, data, runtime, settings),
+        Kind::VariationalAutoencoder => vae::evaluate(package, data, runtime, settings),
+        Kind::CharRnn => char_rnn::evaluate(package, data, runtime, settings),
+        other => bail!("{}: there is no evaluation for packages of kind {other}", package.name()),
+    }
+}
+
+/// A session over one of the package's graphs.
+fn session(package: &Package, runtime: &OnnxRuntime, graph: &str) -> anyhow::Result<GraphSession> {
+    let spec = package.manifest().graph(graph).with_context(|| format!("there is no graph {graph}"))?;
+    runtime.graph(&package.graph_bytes(graph)?, &spec.inputs, &spec.outputs)
+}

@@ -1,0 +1,169 @@
+//! What an evaluation found, for people, programs and the package.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// A level to reach.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bound {
+    /// Higher is better.
+    AtLeast(f64),
+    /// Lower is better.
+    AtMost(f64),
+}
+
+impl Bound {
+    fn met(self, value: f64) -> bool {
+        match self {
+            Self::AtLeast(b) => value >= b,
+            Self::AtMost(b) => value <= b,
+        }
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtLeast(b) => write!(f, ">= {b:.3}"),
+            Self::AtMost(b) => write!(f, "<= {b:.3}"),
+        }
+    }
+}
+
+/// One figure beside its baselines.
+#[derive(Clone, Debug, Serialize)]
+pub struct Figure {
+    /// What is measured; a key in `[metrics]`.
+    pub name: String,
+    /// The model's value.
+    pub value: f64,
+    /// The same figure of others.
+    pub baselines: Vec<(&'static str, f64)>,
+    /// From here on the model is accepted.
+    pub accepted: Option<Bound>,
+    /// What we aim at.
+    pub aim: Option<Bound>,
+}
+
+impl Figure {
+    /// A figure without levels or baselines.
+    #[must_use]
+    pub fn new(name: impl Into<String>, value: f64) -> Self {
+        Self { name: name.into(), value, baselines: Vec::new(), accepted: None, aim: None }
+    }
+
+    /// With the same figure of others.
+    #[must_use]
+    pub fn beside(mut self, baselines: &[(&'static str, f64)]) -> Self {
+        self.baselines.extend_from_slice(baselines);
+        self
+    }
+
+    /// With levels.
+    #[must_use]
+    pub fn levels(mut self, accepted: Bound, aim: Bound) -> Self {
+        (self.accepted, self.aim) = (Some(accepted), Some(aim));
+        self
+    }
+
+    fn verdict(&self) -> &'static str {
+        let met = |bound: Option<Bound>| bound.is_some_and(|b| b.met(self.value));
+        match (self.accepted, met(self.aim), met(self.accepted)) {
+            (None, ..) => "",
+            (_, true, _) => "aim reached",
+            (_, _, true) => "accepted",
+            _ => "BELOW",
+        }
+    }
+}
+
+/// What an evaluation found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Name and version.
+    pub package: String,
+    /// Data, split, count and conventions, in a line.
+    pub protocol: String,
+    /// The figures, the most important first.
+    pub figures: Vec<Figure>,
+    /// Where baselines come from that were not computed in this run.
+    pub notes: Vec<String>,
+}
+
+impl Report {
+    /// Whether every figure that has an accepted level meets it.
+    #[must_use]
+    pub fn accepted(&self) -> bool {
+        self.figures.iter().all(|f| f.accepted.is_none_or(|b| b.met(f.value)))
+    }
+
+    /// As the `[metrics]` of a package.
+    #[must_use]
+    pub fn metrics(&self) -> toml::Table {
+        let round = |x: f64| toml::Value::Float((x * 1e5).round() / 1e5);
+        let mut table = toml::Table::new();
+        table.insert("protocol".into(), self.protocol.clone().into());
+        let accepted = if self.accepted() { "yes" } else { "no" };
+        table.insert("accepted".into(), accepted.into());
+        for figure in &self.figures {
+            table.insert(figure.name.clone(), round(figure.value));
+        }
+        for figure in self.figures.iter().filter(|f| !f.baselines.is_empty()) {
+            let others = figure.baselines.iter().map(|(name, x)| ((*name).to_owned(), round(*x))).collect();
+            table.insert(format!("baseline_{}", figure.name), toml::Value::Table(others));
+        }
+        table
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {}", self.package, self.protocol)?;
+        let width = self.figures.iter().map(|x| x.name.len()).max().unwrap_or(0);
+        for figure in &self.figures {
+            write!(f, "  {:width$}  {:>10.4}", figure.name, figure.value)?;
+            for (name, value) in &figure.baselines {
+                write!(f, "   {name} {value:.4}")?;
+            }
+            if let (Some(accepted), Some(aim)) = (figure.accepted, figure.aim) {
+                write!(f, "   accepted {accepted}, aim {aim}: {}", figure.verdict())?;
+            }
+            writeln!(f)?;
+        }
+        for note in &self.notes {
+            writeln!(f, "  {note}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_under_its_accepted_level_is_said_to_be_below() {
+        let figure = |x| Figure::new("psnr", x).levels(Bound::AtLeast(20.0), Bound::AtLeast(22.0));
+        assert_eq!(figure(19.9).verdict(), "BELOW");
+        assert_eq!(figure(20.0).verdict(), "accepted");
+        assert_eq!(figure(22.5).verdict(), "aim reached");
+        let nan = figure(f64::NAN);
+        assert_eq!(nan.verdict(), "BELOW");
+    }
+
+    #[test]
+    fn metrics_hold_every_figure_and_its_baselines() {
+        let report = Report {
+            package: "p 1".into(),
+            protocol: "test".into(),
+            figures: vec![Figure::new("nats", 1.5).beside(&[("seven_gram", 1.6)])],
+            notes: Vec::new(),
+        };
+        let metrics = report.metrics();
+        assert_eq!(metrics["nats"].as_float(), Some(1.5));
+        assert_eq!(metrics["baseline_nats"]["seven_gram"].as_float(), Some(1.6));
+        assert_eq!(metrics["accepted"].as_str(), Some("yes"));
+    }
+}

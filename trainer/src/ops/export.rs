@@ -1,0 +1,313 @@
+//! Records networks as ONNX graphs.
+
+use atelier_package::{Dim, Dtype, StatePair, TensorSpec};
+use tch::Tensor;
+
+use super::Ops;
+use super::eager::to_vec;
+use crate::layers::{Conv2d, Embedding, Linear, Lstm};
+use crate::onnx::{Attribute, Graph};
+
+/// A value in a graph: its name and shape.
+#[derive(Clone, Debug)]
+pub struct Value {
+    name: String,
+    shape: Vec<Dim>,
+}
+
+impl Value {
+    fn fixed(&self, axis: usize) -> usize {
+        match &self.shape[axis] {
+            Dim::Fixed(n) => *n,
+            Dim::Symbol(s) => {
+                panic!("axis {axis} of {} is {s}, the network needs a fixed size there", self.name)
+            }
+        }
+    }
+}
+
+/// Records a network's operations as an ONNX graph, parameters as initializers.
+///
+/// Feed it the values that [`Export::input`] returns, hand results to [`Export::output`], and take the
+/// finished graph with [`Export::finish`].
+pub struct Export {
+    name: &'static str,
+    graph: Graph,
+    inputs: Vec<TensorSpec>,
+    outputs: Vec<TensorSpec>,
+    state: Vec<StatePair>,
+}
+
+/// A finished graph: its bytes and what the package says of it.
+#[derive(Debug)]
+pub struct Exported {
+    /// What services call it.
+    pub name: &'static str,
+    /// The ONNX file.
+    pub onnx: Vec<u8>,
+    /// Inputs, in order.
+    pub inputs: Vec<TensorSpec>,
+    /// Outputs, in order.
+    pub outputs: Vec<TensorSpec>,
+    /// Which outputs are the next step's inputs.
+    pub state: Vec<StatePair>,
+}
+
+impl Export {
+    /// An empty graph.
+    #[must_use]
+    pub fn new(name: &'static str) -> Self {
+        Self { name, graph: Graph::new(name), inputs: Vec::new(), outputs: Vec::new(), state: Vec::new() }
+    }
+
+    /// Declares an input.
+    pub fn input(&mut self, spec: TensorSpec) -> Value {
+        self.graph.input(&spec);
+        let value = Value { name: spec.name.clone(), shape: spec.shape.clone() };
+        self.inputs.push(spec);
+        value
+    }
+
+    /// Declares a value an f32 output, with the range that it can have, if it has one.
+    pub fn output(&mut self, name: &str, value: &Value, range: Option<[f64; 2]>) {
+        let spec = TensorSpec { name: name.to_owned(), dtype: Dtype::F32, shape: value.shape.clone(), range };
+        self.graph.output(&value.name, &spec);
+        self.outputs.push(spec);
+    }
+
+    /// Declares that `output` of one step is `input` of the next.
+    pub fn carries(&mut self, input: &str, output: &str) {
+        self.state.push(StatePair { input: input.to_owned(), output: output.to_owned() });
+    }
+
+    /// The finished graph.
+    #[must_use]
+    pub fn finish(self) -> Exported {
+        Exported {
+            name: self.name,
+            onnx: self.graph.encode(),
+            inputs: self.inputs,
+            outputs: self.outputs,
+            state: self.state,
+        }
+    }
+
+    fn one(
+        &mut self,
+        op: &'static str,
+        inputs: &[&str],
+        attributes: Vec<(&'static str, Attribute)>,
+        shape: Vec<Dim>,
+    ) -> Value {
+        let mut names = self.graph.node(op, inputs, attributes, 1);
+        Value { name: names.remove(0), shape }
+    }
+
+    fn unary(&mut self, op: &'static str, x: &Value) -> Value {
+        self.one(op, &[&x.name], vec![], x.shape.clone())
+    }
+
+    fn binary(&mut self, op: &'static str, a: &Value, b: &Value) -> Value {
+        assert_eq!(a.shape.len(), b.shape.len(), "{op} of {a:?} and {b:?}");
+        let shape =
+            a.shape.iter().zip(&b.shape).map(|(x, y)| if *x == Dim::Fixed(1) { y } else { x }).cloned();
+        let shape = shape.collect();
+        self.one(op, &[&a.name, &b.name], vec![], shape)
+    }
+
+    fn parameter(&mut self, layer: &str, part: &str, value: &Tensor) -> String {
+        let name = format!("{layer}.{part}");
+        let shape: Vec<usize> = value.size().iter().map(|&n| n as usize).collect();
+        self.graph.floats(&name, &shape, &to_vec(value));
+        name
+    }
+
+    fn scalar(&mut self, value: f32) -> String {
+        let name = format!("f32.{value}");
+        self.graph.floats(&name, &[], &[value]);
+        name
+    }
+
+    fn list(&mut self, values: &[i64]) -> String {
+        let joined: Vec<String> = values.iter().map(ToString::to_string).collect();
+        let name = format!("i64.[{}]", joined.join(","));
+        self.graph.integers(&name, &[values.len()], values);
+        name
+    }
+
+    /// Reshapes to `[batch, row…]`.
+    fn rows(&mut self, x: &Value, row: &[usize]) -> Value {
+        let mut target = vec![-1];
+        target.extend(row.iter().map(|&n| n as i64));
+        let target = self.list(&target);
+        let mut shape = vec![Dim::from(Dim::BATCH)];
+        shape.extend(row.iter().map(|&n| Dim::Fixed(n)));
+        self.one("Reshape", &[&x.name, &target], vec![], shape)
+    }
+
+    fn transpose(&mut self, x: &Value, order: [i64; 6]) -> Value {
+        let shape = order.iter().map(|&axis| x.shape[axis as usize].clone()).collect();
+        self.one("Transpose", &[&x.name], vec![("perm", Attribute::Ints(order.to_vec()))], shape)
+    }
+}
+
+impl Ops for Export {
+    type Tensor = Value;
+
+    fn conv2d(&mut self, x: &Value, layer: &Conv2d) -> Value {
+        let weight = self.parameter(&layer.name, "weight", &layer.weight);
+        let bias = self.parameter(&layer.name, "bias", &layer.bias);
+        let size = layer.weight.size();
+        let out = |axis: usize| {
+            Dim::Fixed((x.fixed(axis) + 2 * layer.padding - size[axis] as usize) / layer.stride + 1)
+        };
+        let shape = vec![x.shape[0].clone(), Dim::Fixed(size[0] as usize), out(2), out(3)];
+        let (stride, padding) = (layer.stride as i64, layer.padding as i64);
+        let attributes = vec![
+            ("kernel_shape", Attribute::Ints(vec![size[2], size[3]])),
+            ("strides", Attribute::Ints(vec![stride; 2])),
+            ("pads", Attribute::Ints(vec![padding; 4])),
+        ];
+        self.one("Conv", &[&x.name, &weight, &bias], attributes, shape)
+    }
+
+    fn linear(&mut self, x: &Value, layer: &Linear) -> Value {
+        let weight = self.parameter(&layer.name, "weight", &layer.weight);
+        let bias = self.parameter(&layer.name, "bias", &layer.bias);
+        let shape = vec![x.shape[0].clone(), Dim::Fixed(layer.weight.size()[0] as usize)];
+        self.one("Gemm", &[&x.name, &weight, &bias], vec![("transB", Attribute::Int(1))], shape)
+    }
+
+    fn embedding(&mut self, ids: &Value, layer: &Embedding) -> Value {
+        let weight = self.parameter(&layer.name, "weight", &layer.weight);
+        let shape = vec![ids.shape[0].clone(), Dim::Fixed(layer.weight.size()[1] as usize)];
+        self.one("Gather", &[&weight, &ids.name], vec![("axis", Attribute::Int(0))], shape)
+    }
+
+    fn lstm_gates(&mut self, x: &Value, h: &Value, layer: &Lstm) -> Value {
+        let input = self.parameter(&layer.name, "input", &layer.input);
+        let hidden = self.parameter(&layer.name, "hidden", &layer.hidden);
+        let bias = self.parameter(&layer.name, "bias", &layer.bias);
+        let shape = vec![x.shape[0].clone(), Dim::Fixed(4 * layer.width())];
+        let transposed = || vec![("transB", Attribute::Int(1))];
+        let from_input = self.one("Gemm", &[&x.name, &input, &bias], transposed(), shape.clone());
+        self.one("Gemm", &[&h.name, &hidden, &from_input.name], transposed(), shape)
+    }
+
+    fn relu(&mut self, x: &Value) -> Value {
+        self.unary("Relu", x)
+    }
+
+    fn sigmoid(&mut self, x: &Value) -> Value {
+        self.unary("Sigmoid", x)
+    }
+
+    fn tanh(&mut self, x: &Value) -> Value {
+        self.unary("Tanh", x)
+    }
+
+    fn add(&mut self, a: &Value, b: &Value) -> Value {
+        self.binary("Add", a, b)
+    }
+
+    fn sub(&mut self, a: &Value, b: &Value) -> Value {
+        self.binary("Sub", a, b)
+    }
+
+    fn mul(&mut self, a: &Value, b: &Value) -> Value {
+        self.binary("Mul", a, b)
+    }
+
+    fn clamp(&mut self, x: &Value, low: f32, high: f32) -> Value {
+        let (low, high) = (self.scalar(low), self.scalar(high));
+        self.one("Clip", &[&x.name, &low, &high], vec![], x.shape.clone())
+    }
+
+    fn affine(&mut self, x: &Value, factor: f32, offset: f32) -> Value {
+        let (factor, offset) = (self.scalar(factor), self.scalar(offset));
+        let scaled = self.one("Mul", &[&x.name, &factor], vec![], x.shape.clone());
+        self.one("Add", &[&scaled.name, &offset], vec![], x.shape.clone())
+    }
+
+    fn concat(&mut self, parts: &[&Value], axis: usize) -> Value {
+        let mut shape = parts[0].shape.clone();
+        shape[axis] = Dim::Fixed(parts.iter().map(|p| p.fixed(axis)).sum());
+        let names: Vec<&str> = parts.iter().map(|p| p.name.as_str()).collect();
+        self.one("Concat", &names, vec![("axis", Attribute::Int(axis as i64))], shape)
+    }
+
+    fn split(&mut self, x: &Value, sizes: &[usize], axis: usize) -> Vec<Value> {
+        assert_eq!(x.fixed(axis), sizes.iter().sum::<usize>(), "split of {x:?} into {sizes:?}");
+        let list = self.list(&sizes.iter().map(|&n| n as i64).collect::<Vec<_>>());
+        let attributes = vec![("axis", Attribute::Int(axis as i64))];
+        let names = self.graph.node("Split", &[&x.name, &list], attributes, sizes.len());
+        let shaped = |&n: &usize| {
+            let mut shape = x.shape.clone();
+            shape[axis] = Dim::Fixed(n);
+            shape
+        };
+        names.into_iter().zip(sizes.iter().map(shaped)).map(|(name, shape)| Value { name, shape }).collect()
+    }
+
+    fn reshape_rows(&mut self, x: &Value, row: &[usize]) -> Value {
+        self.rows(x, row)
+    }
+
+    fn select(&mut self, x: &Value, axis: usize, index: usize) -> Value {
+        let name = format!("i64.{index}");
+        self.graph.integers(&name, &[], &[index as i64]);
+        let mut shape = x.shape.clone();
+        shape.remove(axis);
+        self.one("Gather", &[&x.name, &name], vec![("axis", Attribute::Int(axis as i64))], shape)
+    }
+
+    fn stack(&mut self, parts: &[Value]) -> Value {
+        let front = self.list(&[0]);
+        let raised: Vec<Value> = parts
+            .iter()
+            .map(|part| {
+                let mut shape = part.shape.clone();
+                shape.insert(0, Dim::Fixed(1));
+                self.one("Unsqueeze", &[&part.name, &front], vec![], shape)
+            })
+            .collect();
+        self.concat(&raised.iter().collect::<Vec<_>>(), 0)
+    }
+
+    fn fill_rows(&mut self, like: &Value, value: f32) -> Value {
+        let range = vec![("start", Attribute::Int(0)), ("end", Attribute::Int(1))];
+        let batch = self.one("Shape", &[&like.name], range, vec![Dim::Fixed(1)]);
+        let value = self.scalar(value);
+        self.one("Expand", &[&value, &batch.name], vec![], vec![like.shape[0].clone()])
+    }
+
+    fn plane(&mut self, x: &Value, height: usize, width: usize) -> Value {
+        let column = self.rows(x, &[1, 1, 1]);
+        let target = self.list(&[1, 1, height as i64, width as i64]);
+        let shape = vec![x.shape[0].clone(), Dim::Fixed(1), Dim::Fixed(height), Dim::Fixed(width)];
+        self.one("Expand", &[&column.name, &target], vec![], shape)
+    }
+
+    fn pixel_unshuffle(&mut self, x: &Value, r: usize) -> Value {
+        // ONNX's SpaceToDepth orders channels the other way round, so the move is spelled out.
+        let (c, h, w) = (x.fixed(1), x.fixed(2) / r, x.fixed(3) / r);
+        let cut = self.rows(x, &[c, h, r, w, r]);
+        let moved = self.transpose(&cut, [0, 1, 3, 5, 2, 4]);
+        self.rows(&moved, &[c * r * r, h, w])
+    }
+
+    fn pixel_shuffle(&mut self, x: &Value, r: usize) -> Value {
+        let shape = vec![
+            x.shape[0].clone(),
+            Dim::Fixed(x.fixed(1) / (r * r)),
+            Dim::Fixed(x.fixed(2) * r),
+            Dim::Fixed(x.fixed(3) * r),
+        ];
+        let attributes = vec![("blocksize", Attribute::Int(r as i64)), ("mode", Attribute::Text("CRD"))];
+        self.one("DepthToSpace", &[&x.name], attributes, shape)
+    }
+
+    fn dropout(&mut self, x: &Value, _p: f64) -> Value {
+        x.clone()
+    }
+}
