@@ -53,18 +53,20 @@ impl<S: Inner> tower::Service<Request> for LimitMessages<S> {
     }
 
     fn call(&mut self, request: Request) -> ResponseFuture {
-        let (over, too_large) = oneshot::channel();
+        let (over, mut too_large) = oneshot::channel();
         let scanner = Scanner::new(self.max_bytes);
         let request =
             request.map(|inner| Body::new(LimitedBody { inner: Some(inner), scanner, over: Some(over) }));
         let answer = self.inner.call(request);
         Box::pin(async move {
             tokio::pin!(answer);
-            tokio::select! {
+            let answer = tokio::select! {
                 biased;
-                Ok(error) = too_large => Ok(ServiceError::into_response(error)),
+                Ok(error) = &mut too_large => return Ok(ServiceError::into_response(error)),
                 answer = &mut answer => answer,
-            }
+            };
+            // A handler may have seen the end of its request and answered in one go.
+            too_large.try_recv().map_or(answer, |error| Ok(error.into_response()))
         })
     }
 }
@@ -154,7 +156,23 @@ impl Scanner {
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::{BodyExt, Full};
+    use tower::{Layer, ServiceExt, service_fn};
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_handler_that_ignores_the_error_does_not_hide_it() {
+        let careless = service_fn(|request: Request| async {
+            let _ = request.into_body().collect().await;
+            Ok::<_, Infallible>(crate::Response::default())
+        });
+        for (length, refused) in [(10, false), (11, true)] {
+            let request = Request::new(Body::new(Full::from(message(length))));
+            let response = MessageLimitLayer::new(10).layer(careless).oneshot(request).await.unwrap();
+            assert_eq!(Status::from_header_map(response.headers()).is_some(), refused, "{length} bytes");
+        }
+    }
 
     fn message(length: usize) -> Vec<u8> {
         let mut bytes = vec![0];

@@ -54,10 +54,32 @@ impl Default for ServerConfig {
     }
 }
 
+impl ServerConfig {
+    fn check(&self) -> Result<(), ServeError> {
+        let zero = [
+            ("max_message_bytes", self.max_message_bytes == 0),
+            ("max_concurrent_requests", self.max_concurrent_requests == 0),
+            ("max_connections", self.max_connections == 0),
+            ("max_streams_per_connection", self.max_streams_per_connection == 0),
+            ("max_header_bytes", self.max_header_bytes == 0),
+        ];
+        match zero.into_iter().find(|(_, zero)| *zero) {
+            Some((field, _)) => Err(ServeError::Zero { field }),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Why a server could not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
+    /// A limit of 0, which would let nothing through.
+    #[error("server.{field}: is 0, must be 1 or more")]
+    Zero {
+        /// The field of [`ServerConfig`].
+        field: &'static str,
+    },
     /// A descriptor set is damaged, or lacks what it imports.
     #[error("cannot serve reflection")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -145,6 +167,7 @@ impl Server {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<Drained, ServeError> {
+        self.config.check()?;
         let drain = Drain::new();
         let (config, health, role) = (self.config.clone(), self.health.clone(), self.role.clone());
         let service = self.into_service(&drain)?;
@@ -178,4 +201,25 @@ fn no_such_method(role: &str, services: &[String]) -> Service {
         let error = ServiceError::unimplemented(message.clone());
         async move { Ok(error.into_response()) }
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_limit_of_zero_is_refused_and_named() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let config = ServerConfig { max_connections: 0, ..ServerConfig::default() };
+        let error = Server::new("test", config).serve(listener, std::future::pending()).await.unwrap_err();
+        assert_eq!(error.to_string(), "server.max_connections: is 0, must be 1 or more");
+    }
+
+    #[tokio::test]
+    async fn a_damaged_descriptor_set_is_an_error_and_no_panic() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = Server::new("test", ServerConfig::default()).descriptor_set(b"not a descriptor set");
+        let error = server.serve(listener, std::future::pending()).await.unwrap_err();
+        assert!(matches!(error, ServeError::Reflection(_)), "{error:?}");
+    }
 }

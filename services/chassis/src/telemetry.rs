@@ -2,6 +2,8 @@
 
 pub mod propagation;
 
+use std::io::IsTerminal;
+
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig};
 use opentelemetry_sdk::Resource;
@@ -83,7 +85,8 @@ impl Telemetry {
             .map_err(|source| TelemetryError::Filter { filter: config.filter.clone(), source })?;
         let provider =
             config.otlp_endpoint.as_deref().map(|endpoint| provider(service, endpoint)).transpose()?;
-        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        let colour = std::io::stderr().is_terminal();
+        let lines = tracing_subscriber::fmt::layer().with_ansi(colour).with_writer(std::io::stderr);
         let lines = match config.format {
             LogFormat::Text => lines.boxed(),
             LogFormat::Json => lines.json().flatten_event(true).boxed(),

@@ -61,7 +61,7 @@ impl<S: Inner> tower::Service<Request> for Trace<S> {
         request.extensions_mut().insert(id.clone());
         let path = request.uri().path();
         let span =
-            tracing::info_span!("request", role = %self.role, method = %path, request_id = id.as_str());
+            tracing::info_span!("request", role = %self.role, method = %path, request_id = %id.as_str());
         propagation::set_parent(&span, request.headers());
         let quiet = path.starts_with(crate::health::PATH_PREFIX);
         let mut end = End { span: span.clone(), start: Instant::now(), quiet, code: None };
@@ -123,6 +123,7 @@ fn code(headers: &HeaderMap) -> Option<Code> {
 struct End {
     span: Span,
     start: Instant,
+    /// Health checks come every few seconds and say nothing.
     quiet: bool,
     /// Unset until the end of the answer: what is dropped before was cancelled by its caller.
     code: Option<Code>,
@@ -131,10 +132,13 @@ struct End {
 impl Drop for End {
     fn drop(&mut self) {
         let code = self.code.unwrap_or(Code::Cancelled);
-        let elapsed_ms = self.start.elapsed().as_secs_f64() * 1e3;
-        self.span.in_scope(|| match (self.quiet, code) {
-            (true, _) => tracing::debug!(?code, elapsed_ms, "request finished"),
-            (false, _) => tracing::info!(?code, elapsed_ms, "request finished"),
+        let elapsed_us = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.span.in_scope(|| {
+            if self.quiet {
+                tracing::debug!(?code, elapsed_us, "request finished");
+            } else {
+                tracing::info!(?code, elapsed_us, "request finished");
+            }
         });
     }
 }
