@@ -1,0 +1,132 @@
+"""Makes the little packages beside this file, which the codec service's tests serve.
+
+    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install onnx==1.23.2 numpy safetensors
+    /tmp/venv/bin/python services/codec/tests/models/make.py
+
+The golden outputs come from onnx's own reference evaluator, not from ONNX Runtime. The denoiser is plain
+arithmetic, so that a test can say what comes out of it; the weights of the others are random.
+"""
+
+import hashlib
+import pathlib
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+from safetensors.numpy import save
+
+HERE = pathlib.Path(__file__).parent
+RNG = np.random.default_rng(20240601)
+NODE = helper.make_node
+
+
+def weight(name, *shape, scale=1.0):
+    scale *= shape[-1] ** -0.5 if len(shape) > 1 else 0.1
+    return numpy_helper.from_array((RNG.standard_normal(shape) * scale).astype(np.float32), name)
+
+
+def const(name, values, dtype):
+    return numpy_helper.from_array(np.array(values, dtype=dtype), name)
+
+
+def graph(name, nodes, weights, inputs, outputs, golden):
+    """inputs and outputs: (name, shape, extra toml)"""
+    value = lambda n, s, _: helper.make_tensor_value_info(n, TensorProto.FLOAT, s)
+    model = helper.make_model(
+        helper.make_graph(nodes, name, [value(*i) for i in inputs], [value(*o) for o in outputs], weights),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    onnx.checker.check_model(model, full_check=True)
+    results = ReferenceEvaluator(model).run(None, golden)
+    tensors = {f"{name}/in/{k}": v for k, v in golden.items()}
+    tensors |= {f"{name}/out/{n}": np.ascontiguousarray(v) for (n, *_), v in zip(outputs, results)}
+    data = model.SerializeToString()
+
+    def spec(name, shape, extra):
+        dims = ", ".join(f'"{d}"' if isinstance(d, str) else str(d) for d in shape)
+        return f'{{ name = "{name}", dtype = "f32", shape = [{dims}]{extra} }}'
+
+    toml = f"""
+[[graph]]
+name = "{name}"
+file = "{name}.onnx"
+sha256 = "{hashlib.sha256(data).hexdigest()}"
+inputs = [{", ".join(spec(*i) for i in inputs)}]
+outputs = [{", ".join(spec(*o) for o in outputs)}]
+"""
+    return name, data, tensors, toml
+
+
+def package(name, kind, graphs):
+    folder = HERE / name / "1"
+    folder.mkdir(parents=True, exist_ok=True)
+    toml, golden = "", {}
+    for graph_name, data, tensors, text in graphs:
+        (folder / f"{graph_name}.onnx").write_bytes(data)
+        toml += text
+        golden |= tensors
+    (folder / "golden.safetensors").write_bytes(save(golden, metadata={"tolerance": "0.0001"}))
+    (folder / "package.toml").write_text(
+        f"""name = "{name}"
+version = 1
+kind = "{kind}"
+summary = "A little network for the codec service's tests"
+licence = "MIT OR Apache-2.0"
+data = "none"
+{toml}"""
+    )
+
+
+UNIT = ", range = [0, 1]"
+
+
+def encoder(shape, heads):
+    size = int(np.prod(shape))
+    nodes = [NODE("Flatten", ["image"], ["flat"], axis=1)]
+    weights = []
+    for name, length, scale in heads:
+        weights += [weight(f"w_{name}", length, size, scale=scale), weight(f"b_{name}", length)]
+        nodes.append(NODE("Gemm", ["flat", f"w_{name}", f"b_{name}"], [name], transB=1))
+    image = RNG.random((2, *shape), dtype=np.float32)
+    outputs = [(name, ["batch", length], "") for name, length, _ in heads]
+    return graph("encoder", nodes, weights, [("image", ["batch", *shape], UNIT)], outputs, {"image": image})
+
+
+def decoder(shape, length):
+    size = int(np.prod(shape))
+    nodes = [
+        NODE("Gemm", ["code", "w", "b"], ["flat"], transB=1),
+        NODE("Reshape", ["flat", "shape"], ["logits"]),
+        NODE("Sigmoid", ["logits"], ["image"]),
+    ]
+    weights = [weight("w", size, length, scale=2.0), weight("b", size), const("shape", [-1, *shape], np.int64)]
+    code = RNG.standard_normal((2, length)).astype(np.float32)
+    return graph("decoder", nodes, weights, [("code", ["batch", length], "")],
+                 [("image", ["batch", *shape], UNIT)], {"code": code})
+
+
+def denoiser(shape):
+    """image * (1 - sigma), and image / 2 where sigma is not given."""
+    image = RNG.random((2, *shape), dtype=np.float32)
+    known = graph(
+        "denoiser",
+        [NODE("Sub", ["one", "sigma"], ["kept"]), NODE("Reshape", ["kept", "shape"], ["factor"]),
+         NODE("Mul", ["image", "factor"], ["denoised"])],
+        [const("one", 1, np.float32), const("shape", [-1, 1, 1, 1], np.int64)],
+        [("image", ["batch", *shape], UNIT), ("sigma", ["batch"], ", range = [0, 0.55]")],
+        [("denoised", ["batch", *shape], "")],
+        {"image": image, "sigma": np.array([0.1, 0.5], dtype=np.float32)},
+    )
+    blind = graph(
+        "blind", [NODE("Mul", ["image", "half"], ["denoised"])], [const("half", 0.5, np.float32)],
+        [("image", ["batch", *shape], UNIT)], [("denoised", ["batch", *shape], "")], {"image": image},
+    )
+    return [known, blind]
+
+
+package("tiny-vae", "variational-autoencoder",
+        [encoder([1, 6, 5], [("mean", 3, 2.0), ("log_variance", 3, 0.5)]), decoder([1, 6, 5], 3)])
+package("colour-ae", "autoencoder", [encoder([3, 4, 4], [("code", 2, 1.0)]), decoder([3, 4, 4], 2)])
+package("tiny-dae", "denoising-autoencoder", denoiser([1, 6, 5]))
