@@ -94,7 +94,9 @@ impl TextService for Text {
         let replaced = count(context.replaced + text.replaced);
         match (context.ids.len(), text.ids.len()) {
             (_, 0) => {
-                return Err(ServiceError::invalid("text", "is empty, but a character or more is right").into());
+                return Err(
+                    ServiceError::invalid("text", "is empty, but a character or more is right").into()
+                );
             }
             (0, 1) => {
                 let message =

@@ -1,5 +1,12 @@
 //! The codec service over the real engine, serving the little packages of `tests/models`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy does not take the helpers of tests for tests"
+)]
+
 mod methods;
 mod refusals;
 
