@@ -12,7 +12,17 @@ pub(crate) fn model(model: Option<&ModelVersion>) -> Value {
 
 /// The numbers of a code.
 pub(crate) fn code(code: Option<&Code>) -> Value {
-    code.map_or(Value::Null, |code| json!(code.values))
+    code.map_or(Value::Null, |code| numbers(&code.values))
+}
+
+/// A list of numbers of single precision.
+pub(crate) fn numbers(numbers: &[f32]) -> Value {
+    numbers.iter().map(|x| number(*x)).collect()
+}
+
+/// A number of single precision in as few digits as say which: 0.2, and not 0.20000000298023224.
+pub(crate) fn number(number: f32) -> Value {
+    number.to_string().parse::<f64>().map_or(Value::Null, Value::from)
 }
 
 /// A `google.protobuf.Struct` as the object that it stands for.
@@ -34,6 +44,12 @@ fn value(value: &prost_types::Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_of_single_precision_have_no_more_digits_than_they_need() {
+        assert_eq!(numbers(&[0.2, -1.0, 1e-9, f32::MAX]).to_string(), "[0.2,-1.0,1e-9,3.4028235e+38]");
+        assert_eq!(number(f32::NAN), Value::Null);
+    }
 
     #[test]
     fn a_struct_keeps_its_shape() {

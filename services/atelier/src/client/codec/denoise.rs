@@ -104,8 +104,8 @@ impl Denoise {
         let about = json!({
             "image": name,
             "model": parts::model(answer.model.as_ref()),
-            "sigma": self.sigma,
-            "added_noise": self.noise.add_noise,
+            "sigma": self.sigma.map(parts::number),
+            "added_noise": self.noise.add_noise.map(parts::number),
         });
         Ok(Denoised { clean, noisy, made: picture(answer.image)?, about })
     }

@@ -79,7 +79,7 @@ fn line(name: &str, answer: &EncodeResponse) -> Value {
     });
     if let Value::Object(fields) = &mut line {
         if !answer.log_variance.is_empty() {
-            fields.insert("log_variance".into(), json!(answer.log_variance));
+            fields.insert("log_variance".into(), parts::numbers(&answer.log_variance));
         }
         if answer.sample.is_some() {
             fields.insert("sample".into(), parts::code(answer.sample.as_ref()));

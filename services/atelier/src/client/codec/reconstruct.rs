@@ -42,7 +42,7 @@ impl Reconstruct {
             |index: usize, (original, answer): (Vec<u8>, atelier_proto::codec::v1::ReconstructResponse)| {
                 let name = calls.get(index).map_or("", String::as_str);
                 let model = parts::model(answer.model.as_ref());
-                let about = json!({ "image": name, "model": model, "mse": answer.mse });
+                let about = json!({ "image": name, "model": model, "mse": parts::number(answer.mse) });
                 gallery.put(index, &[(name, &original)], &picture(answer.image)?, about)
             };
         images.jobs.each(&calls, "reconstructed", work, done).await?;

@@ -77,7 +77,7 @@ fn as_json(answer: &ScoreResponse) -> Value {
         "replaced": answer.replaced,
     });
     if let (Value::Object(fields), false) = (&mut value, answer.log_probabilities.is_empty()) {
-        fields.insert("log_probabilities".into(), json!(answer.log_probabilities));
+        fields.insert("log_probabilities".into(), parts::numbers(&answer.log_probabilities));
     }
     value
 }

@@ -1,0 +1,164 @@
+//! The program as a shell sees it: output, error lines and exit codes, without a fleet.
+
+// Helpers stand outside of test functions, where clippy does not know them for tests.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn atelier() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_atelier"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ATELIER_")) {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    atelier().args(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// The one line that an error is, and the exit code.
+fn failure(output: &Output) -> (i32, String) {
+    let text = text(&output.stderr);
+    let errors: Vec<&str> = text.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert_eq!(errors.len(), 1, "{text}");
+    (output.status.code().unwrap(), errors[0].to_owned())
+}
+
+#[test]
+fn help_documents_the_exit_codes_and_every_command_has_help() {
+    let help = run(&["--help"]);
+    assert!(help.status.success());
+    assert!(text(&help.stdout).contains("  5  the server cannot be reached"), "{}", text(&help.stdout));
+    for command in [
+        &["up"][..],
+        &["serve", "gateway"],
+        &["serve", "codec"],
+        &["serve", "text"],
+        &["models"],
+        &["codec", "denoise"],
+        &["codec", "encode"],
+        &["codec", "decode"],
+        &["codec", "reconstruct"],
+        &["codec", "sample"],
+        &["codec", "interpolate"],
+        &["text", "generate"],
+        &["text", "score"],
+        &["completions"],
+    ] {
+        let help = run(&[command, &["--help"]].concat());
+        assert!(help.status.success() && text(&help.stdout).contains("Usage: atelier"), "{command:?}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    assert_eq!(run(&["codec", "paint"]).status.code(), Some(2));
+    assert_eq!(run(&[]).status.code(), Some(2));
+    let (code, line) = failure(&run(&["codec", "sample", "--count", "3"]));
+    assert_eq!(code, 2);
+    assert!(line.contains("--output") && line.contains("--grid"), "{line}");
+}
+
+#[test]
+fn a_server_that_is_not_there_is_exit_code_5() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (code, line) = failure(&run(&["models", "--server", &format!("http://{free}")]));
+    assert_eq!(code, 5);
+    assert!(line.contains(&free.to_string()) && line.contains("atelier up"), "{line}");
+}
+
+#[test]
+fn a_server_that_says_nothing_is_exit_code_6() {
+    // Accepts, by its backlog, and never answers.
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = mute.local_addr().unwrap().to_string();
+    let (code, line) = failure(&run(&["models", "--server", &server, "--timeout", "100ms"]));
+    assert_eq!(code, 6);
+    assert!(line.contains("no answer within 100ms"), "{line}");
+}
+
+#[test]
+fn completions_are_printed_for_each_shell() {
+    for (shell, sign) in
+        [("bash", "complete -F _atelier"), ("zsh", "#compdef atelier"), ("fish", "complete -c atelier")]
+    {
+        let script = run(&["completions", shell]);
+        assert!(script.status.success());
+        assert!(text(&script.stdout).contains(sign), "{shell}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut child = atelier()
+        .args(["completions", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+}
+
+#[test]
+fn the_printed_configuration_is_a_file_that_is_read_back_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    for command in [&["up"][..], &["serve", "codec"], &["serve", "gateway"]] {
+        let flags: &[&str] =
+            if command == ["serve", "gateway"] { &["--route", "text=http://t:1"] } else { &[] };
+        let print = [command, flags, &["--log", "warn", "--print-config"]].concat();
+        let printed = run(&print);
+        assert!(printed.status.success(), "{}", text(&printed.stderr));
+        assert!(text(&printed.stdout).contains("filter = \"warn\""), "{}", text(&printed.stdout));
+        let file = directory.path().join("printed.toml");
+        std::fs::write(&file, &printed.stdout).unwrap();
+        let again = run(&[command, &["--config", file.to_str().unwrap(), "--print-config"]].concat());
+        assert_eq!(text(&again.stdout), text(&printed.stdout), "{command:?}");
+    }
+}
+
+#[test]
+fn an_unknown_field_of_the_configuration_is_exit_code_2() {
+    let output = atelier().args(["up", "--print-config"]).env("ATELIER_ENGINE__SLOT", "3").output().unwrap();
+    let (code, line) = failure(&output);
+    assert_eq!(code, 2);
+    assert!(line.contains("ATELIER_ENGINE__SLOT") && line.contains("`slots`"), "{line}");
+}
+
+#[test]
+fn a_port_in_use_is_exit_code_8_and_nothing_is_ready() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../codec/tests/models");
+    let output = run(&["up", "--listen", &address, "--models", models.to_str().unwrap()]);
+    let (code, line) = failure(&output);
+    assert_eq!(code, 8);
+    assert!(line.contains(&address) && line.contains("the port is in use"), "{line}");
+    assert_eq!(text(&output.stdout), "");
+}
+
+#[test]
+fn models_that_are_not_there_are_exit_code_8() {
+    let (code, line) = failure(&run(&["up", "--listen", "127.0.0.1:0", "--models", "/nowhere/models"]));
+    assert_eq!(code, 8);
+    assert!(line.contains("/nowhere/models"), "{line}");
+}
+
+#[test]
+fn a_runtime_that_is_not_there_is_exit_code_8() {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../codec/tests/models");
+    let models = models.to_str().unwrap();
+    let line = ["serve", "codec", "--listen", "127.0.0.1:0", "--models", models, "--onnxruntime", "/no.so"];
+    let (code, line) = failure(&run(&line));
+    assert_eq!(code, 8);
+    assert!(line.contains("/no.so"), "{line}");
+}

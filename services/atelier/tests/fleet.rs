@@ -1,0 +1,176 @@
+//! The fleet in one process, and the client against it: real sockets, real runtime, tiny networks.
+
+// Helpers stand outside of test functions, where clippy does not know them for tests.
+#![allow(clippy::unwrap_used, clippy::panic)]
+#![cfg(unix)]
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use image::{GenericImageView, GrayImage};
+
+const MODELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../codec/tests/models");
+
+fn atelier() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_atelier"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ATELIER_")) {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+struct Fleet {
+    child: Child,
+    server: String,
+}
+
+impl Fleet {
+    /// Waits for READY. What is logged goes to a file, so that a full pipe never blocks the fleet.
+    fn up(models: &Path, log: &Path) -> Self {
+        let mut child = atelier()
+            .args(["up", "--listen", "127.0.0.1:0", "--models"])
+            .arg(models)
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(log).unwrap())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let mut first = String::new();
+        lines.read_line(&mut first).unwrap();
+        let server = first.trim_end().strip_prefix("READY ").map(str::to_owned);
+        let server = server.unwrap_or_else(|| panic!("{first:?}: {}", std::fs::read_to_string(log).unwrap()));
+        for _ in 0..3 {
+            let mut command = String::new();
+            lines.read_line(&mut command).unwrap();
+            assert!(command.contains(&server) || command.contains("--help"), "{command}");
+        }
+        Self { child, server }
+    }
+
+    fn call(&self, args: &[&str]) -> Output {
+        atelier().args(args).args(["--server", &self.server]).output().unwrap()
+    }
+
+    fn ok(&self, args: &[&str]) -> String {
+        let output = self.call(args);
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn signal(&self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    }
+
+    fn wait(mut self) -> Option<i32> {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(20) {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("the fleet did not stop");
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        // A failed test must not leave it behind.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn what_the_fleet_serves_can_be_called_and_it_stops_when_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let fleet = Fleet::up(Path::new(MODELS), &directory.path().join("log"));
+
+    let models: serde_json::Value = serde_json::from_str(&fleet.ok(&["models", "--json"])).unwrap();
+    let names: Vec<&str> = models.as_array().unwrap().iter().map(|m| m["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["colour-ae", "tiny-dae", "tiny-vae"]);
+    assert!(models.as_array().unwrap().iter().all(|m| m["role"] == "codec" && m["device"] == "cpu"));
+
+    let clean = [path("a.png"), path("b.png")];
+    for clean in &clean {
+        GrayImage::from_fn(5, 6, |x, y| [(x * 40 + y * 9) as u8].into()).save(clean).unwrap();
+    }
+    let grid = path("grid.png");
+    let line = ["codec", "denoise", &clean[0], &clean[1], "--add-noise", "0.1", "--grid", "--scale", "1"];
+    fleet.ok(&[&line[..], &["--output", &grid]].concat());
+    // Two columns of three stages: clean, noisy, denoised.
+    assert_eq!(image::open(&grid).unwrap().dimensions(), (1 + 2 * 6, 1 + 3 * 7));
+
+    let codes = fleet.ok(&["codec", "encode", &clean[0], &clean[1], "--model", "tiny-vae"]);
+    let file = path("codes.json");
+    std::fs::write(&file, &codes).unwrap();
+    let decoded = path("decoded/");
+    fleet.ok(&["codec", "decode", &file, "--model", "tiny-vae", "--output", &decoded]);
+    assert_eq!(image::open(format!("{decoded}b.png")).unwrap().dimensions(), (5, 6));
+
+    let sample = ["codec", "sample", "--seed", "7"];
+    let once = fleet.call(&sample).stdout;
+    assert!(once.starts_with(b"\x89PNG"));
+    assert_eq!(fleet.call(&sample).stdout, once, "the same seed gives the same bytes");
+
+    let frames =
+        fleet.ok(&["codec", "interpolate", &clean[0], &file, "--steps", "4", "--json", "-o", &path("walk")]);
+    assert_eq!(frames.lines().count(), 4);
+
+    fleet.signal();
+    assert_eq!(fleet.wait(), Some(0));
+}
+
+#[test]
+fn what_the_server_refuses_has_its_exit_code_and_names_field_and_request() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = directory.path().join("a.png");
+    GrayImage::new(5, 6).save(&image).unwrap();
+    let image = image.to_str().unwrap();
+    let fleet = Fleet::up(Path::new(MODELS), &directory.path().join("log"));
+    let out = directory.path().join("o.png");
+    let out = out.to_str().unwrap();
+    for (line, code, words) in [
+        (&["codec", "denoise", image, "-o", out, "--sigma", "0.9"][..], 3, ["sigma: ", "INVALID_ARGUMENT"]),
+        (&["codec", "sample", "-o", out, "--model", "nobody"], 4, ["nobody", "NOT_FOUND"]),
+        (&["codec", "sample", "-o", out, "--model", "tiny-vae@9"], 4, ["tiny-vae", "NOT_FOUND"]),
+        (&["text", "generate", "x"], 4, ["char-rnn", "NOT_FOUND"]),
+    ] {
+        let output = fleet.call(line);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{line:?}: {error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+        assert!(words.iter().all(|word| error.contains(word)) && error.contains(", request "), "{error}");
+    }
+    assert!(!Path::new(out).exists(), "nothing is written where nothing was answered");
+}
+
+#[test]
+fn a_damaged_package_is_logged_and_the_rest_are_served() {
+    let directory = tempfile::tempdir().unwrap();
+    let models = directory.path().join("models");
+    for package in ["tiny-dae", "tiny-vae"] {
+        let (from, to) = (Path::new(MODELS).join(package).join("1"), models.join(package).join("1"));
+        std::fs::create_dir_all(&to).unwrap();
+        for file in from.read_dir().unwrap().map(Result::unwrap) {
+            std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+        }
+    }
+    let graph = models.join("tiny-dae/1/blind.onnx");
+    let mut bytes = std::fs::read(&graph).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&graph, bytes).unwrap();
+
+    let log = directory.path().join("log");
+    let fleet = Fleet::up(&models, &log);
+    let listed = fleet.ok(&["models"]);
+    assert!(listed.contains("tiny-vae") && !listed.contains("tiny-dae"), "{listed}");
+    let mut logged = String::new();
+    std::fs::File::open(&log).unwrap().read_to_string(&mut logged).unwrap();
+    assert!(logged.contains("tiny-dae") && logged.contains("sha256"), "{logged}");
+}
