@@ -1,6 +1,5 @@
 //! The connection to a fleet, and one call over it.
 
-use std::error::Error;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -9,7 +8,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_types::StatusExt;
 
-use super::status::failure;
+use super::status::{failure, root};
 use crate::cli::failure::{Exit, Failure};
 
 /// The header that carries the id of a request through the fleet.
@@ -197,15 +196,6 @@ fn address(server: &str) -> Result<String, Failure> {
         ))),
         None => Ok(format!("http://{server}")),
     }
-}
-
-/// What lies at the bottom of an error: "transport error" helps nobody.
-fn root(error: &dyn Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }
 
 #[cfg(test)]

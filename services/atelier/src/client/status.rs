@@ -1,5 +1,7 @@
 //! A gRPC status as one line and an exit code.
 
+use std::error::Error;
+
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
@@ -8,6 +10,11 @@ use crate::cli::failure::{Exit, Failure};
 /// What to tell the user: the fields that are wrong, where the server names them, the code and the id
 /// under which the server's log has the request.
 pub(crate) fn failure(status: &Status, request_id: &str) -> Failure {
+    if let (Code::Unknown, Some(source)) = (status.code(), status.source()) {
+        // Not the server's word: tonic says UNKNOWN when a connection breaks in the midst of an answer.
+        let message = format!("the connection was lost: {} (request {request_id})", root(source));
+        return Failure::new(Exit::Unavailable, message);
+    }
     let violations = status.get_details_bad_request().map(|b| b.field_violations).unwrap_or_default();
     let said = match violations.as_slice() {
         [] if status.message().is_empty() => "the server does not say why".to_owned(),
@@ -18,6 +25,15 @@ pub(crate) fn failure(status: &Status, request_id: &str) -> Failure {
         }
     };
     Failure::new(exit(status.code()), format!("{said} ({}, request {request_id})", name(status.code())))
+}
+
+/// What lies at the bottom of an error: "transport error" helps nobody.
+pub(super) fn root(error: &dyn Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
 }
 
 /// The exit code of a gRPC code.
@@ -92,6 +108,13 @@ mod tests {
         assert_eq!(exit(Code::DeadlineExceeded), Exit::Deadline);
         assert_eq!(exit(Code::PermissionDenied), Exit::NotAllowed);
         assert_eq!(exit(Code::Internal), Exit::Other);
+    }
+
+    #[test]
+    fn a_connection_that_breaks_is_not_what_the_server_says() {
+        let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        assert_eq!(failure(&Status::from_error(Box::new(broken)), "id").exit(), Exit::Unavailable);
+        assert_eq!(failure(&Status::unknown("from a server"), "id").exit(), Exit::Other);
     }
 
     #[test]
