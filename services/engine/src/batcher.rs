@@ -1,25 +1,25 @@
 //! Batches for a stateless graph: the thin shell around the [scheduler](scheduler::Scheduler).
 
 pub(crate) mod scheduler;
+mod shared;
 mod worker;
 
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
 use atelier_package::{Bindings, GraphSpec, Tensor};
 use tokio::sync::oneshot;
 
 use crate::EngineError;
-use crate::gauge::{Counter, Gauge, Held};
+use crate::gauge::Gauge;
 use crate::runtime::session::{Factory, Runner};
 use crate::sizes::Sizes;
 use crate::stats::{GraphStats, Health};
 use crate::turnstile::Turnstile;
-use scheduler::{Action, BatchId, Event, Failure, Limits, Refusal, RequestId, Scheduler};
+use scheduler::{Event, Limits, RequestId, Scheduler};
+use shared::{CancelOnDrop, Counts, Pending, Reply, Shared, State};
 
 /// What a batcher is made of.
 pub(crate) struct Setup {
@@ -40,56 +40,6 @@ pub(crate) struct Setup {
 #[derive(Clone)]
 pub struct GraphHandle {
     shared: Arc<Shared>,
-}
-
-struct Shared {
-    setup: Setup,
-    state: Mutex<State>,
-    /// There may be work, or an end to it.
-    work: Condvar,
-    /// Workers whose session runs.
-    healthy: AtomicUsize,
-    /// Workers whose session could not be made anew at once after a fault.
-    broken: AtomicUsize,
-    workers: usize,
-    queued: Gauge,
-    running: Gauge,
-    counts: Counts,
-    threads: Mutex<Vec<JoinHandle<()>>>,
-}
-
-#[derive(Default)]
-struct Counts {
-    answered: Counter,
-    refused: Counter,
-    expired: Counter,
-    failed: Counter,
-    batches: Counter,
-    rows: Counter,
-}
-
-struct State {
-    scheduler: Scheduler,
-    pending: HashMap<RequestId, Pending>,
-    next_id: RequestId,
-    draining: bool,
-    stop: bool,
-}
-
-type Reply = Result<Vec<Tensor>, EngineError>;
-
-/// A request that was taken in. Its permits live in here: they go when the request does.
-struct Pending {
-    inputs: Arc<Vec<Tensor>>,
-    done: Vec<(Range<usize>, Vec<Tensor>)>,
-    reply: oneshot::Sender<Reply>,
-    queued: Held,
-}
-
-/// What a worker is to run.
-struct Job {
-    batch: BatchId,
-    parts: Vec<(RequestId, Range<usize>, Arc<Vec<Tensor>>)>,
 }
 
 impl GraphHandle {
@@ -279,8 +229,14 @@ impl GraphHandle {
         let mut state = shared.state();
         state.next_id += 1;
         let id = state.next_id;
-        let pending =
-            Pending { inputs: Arc::new(inputs), done: Vec::new(), reply, queued: shared.queued.hold(1) };
+        let pending = Pending {
+            inputs: Arc::new(inputs),
+            done: Vec::new(),
+            reply,
+            span: tracing::Span::current(),
+            submitted: Instant::now(),
+            queued: shared.queued.hold(1),
+        };
         state.pending.insert(id, pending);
         shared.step(&mut state, Event::Submit { id, rows, deadline });
         let admitted = state.pending.contains_key(&id);
@@ -290,110 +246,6 @@ impl GraphHandle {
         }
         // A refusal is in the channel already, and is told from there.
         Ok((id, receiver))
-    }
-}
-
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Lets the scheduler take in an event and does what it says. Returns the job, if one is to be run.
-    fn step(&self, state: &mut State, event: Event) -> Option<Job> {
-        let mut job = None;
-        for action in state.scheduler.step(Instant::now(), event) {
-            match action {
-                Action::Run { batch, parts } => {
-                    let inputs = |id: &RequestId| state.pending.get(id).map(|p| Arc::clone(&p.inputs));
-                    let parts =
-                        parts.into_iter().filter_map(|(id, r)| inputs(&id).map(|i| (id, r, i))).collect();
-                    job = Some(Job { batch, parts });
-                }
-                Action::Refuse { id, why } => {
-                    self.counts.refused.add(1);
-                    let error = match why {
-                        Refusal::Full { retry_after } => EngineError::QueueFull { retry_after },
-                        Refusal::Late => EngineError::DeadlineExceeded,
-                        Refusal::Draining => EngineError::Draining,
-                    };
-                    state.reply(id, |_| Err(error));
-                }
-                Action::Fail { id, why } => {
-                    let error = match why {
-                        Failure::Expired => {
-                            self.counts.expired.add(1);
-                            EngineError::DeadlineExceeded
-                        }
-                        Failure::Batch => {
-                            self.counts.failed.add(1);
-                            EngineError::Runtime(format!("{} failed on this batch", self.setup.name))
-                        }
-                        Failure::Aborted if state.stop => EngineError::Draining,
-                        Failure::Aborted => {
-                            EngineError::Loading(format!("{} is being rebuilt", self.setup.name))
-                        }
-                    };
-                    state.reply(id, |_| Err(error));
-                }
-                Action::Answer { id } => {
-                    self.counts.answered.add(1);
-                    state.reply(id, assemble);
-                }
-            }
-        }
-        job
-    }
-}
-
-impl State {
-    fn reply(
-        &mut self,
-        id: RequestId,
-        answer: impl FnOnce(Vec<(Range<usize>, Vec<Tensor>)>) -> Result<Vec<Tensor>, EngineError>,
-    ) {
-        if let Some(Pending { done, reply, queued, .. }) = self.pending.remove(&id) {
-            // The permit is free before the client hears of it, who may come again at once.
-            drop(queued);
-            // Whoever asked may be gone: then there is nobody to tell.
-            let _ = reply.send(answer(done));
-        }
-    }
-}
-
-/// Puts the outputs of a request's parts together, in the order of its rows.
-fn assemble(mut parts: Vec<(Range<usize>, Vec<Tensor>)>) -> Result<Vec<Tensor>, EngineError> {
-    if parts.len() == 1 {
-        return Ok(parts.pop().map(|(_, outputs)| outputs).unwrap_or_default());
-    }
-    parts.sort_by_key(|(range, _)| range.start);
-    let rows = parts.iter().map(|(range, _)| range.len()).sum();
-    let count = parts.first().map_or(0, |(_, outputs)| outputs.len());
-    (0..count)
-        .map(|i| {
-            let pieces: Vec<(&Tensor, Range<usize>)> =
-                parts.iter().filter_map(|(r, outputs)| outputs.get(i).map(|t| (t, 0..r.len()))).collect();
-            crate::rows::join(&pieces, rows)
-        })
-        .collect()
-}
-
-/// Takes a request out of the queue when its caller loses interest.
-struct CancelOnDrop<'a> {
-    shared: &'a Shared,
-    id: Option<RequestId>,
-}
-
-impl Drop for CancelOnDrop<'_> {
-    fn drop(&mut self) {
-        if let Some(id) = self.id {
-            let mut state = self.shared.state();
-            self.shared.step(&mut state, Event::Cancel { id });
-            state.pending.remove(&id);
-        }
     }
 }
 

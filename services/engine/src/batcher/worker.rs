@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 
 use atelier_package::Tensor;
 
-use super::{Event, Job, Shared};
+use super::scheduler::Event;
+use super::shared::{Job, Shared};
 use crate::EngineError;
 use crate::fault::{Rebuild, run_caught};
 use crate::rows::{join, take};

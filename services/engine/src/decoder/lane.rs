@@ -45,6 +45,10 @@ pub(crate) struct TypedLane<C: Cursor> {
     end: oneshot::Sender<Result<(), EngineError>>,
     parked: Arc<AtomicBool>,
     deadline: Option<Instant>,
+    /// The caller's, so that the log says which request it was.
+    span: tracing::Span,
+    begun: Instant,
+    steps: u64,
 }
 
 impl<C: Cursor> TypedLane<C> {
@@ -58,7 +62,8 @@ impl<C: Cursor> TypedLane<C> {
         let (end, ended) = oneshot::channel();
         let parked = Arc::new(AtomicBool::new(false));
         let stream = Stream::new(received, ended, Arc::clone(&parked), deadline, shared);
-        (Self { cursor, chunks, end, parked, deadline }, stream)
+        let (span, begun) = (tracing::Span::current(), Instant::now());
+        (Self { cursor, chunks, end, parked, deadline, span, begun, steps: 0 }, stream)
     }
 }
 
@@ -68,6 +73,7 @@ impl<C: Cursor> Lane for TypedLane<C> {
     }
 
     fn advance(&mut self, logits: &[f32]) -> Result<Option<i64>, EngineError> {
+        self.steps += 1;
         let (token, emit) = match self.cursor.advance(logits)? {
             Step::Next { token, emit } => (Some(token), emit),
             Step::Done { emit } => (None, emit),
@@ -105,6 +111,11 @@ impl<C: Cursor> Lane for TypedLane<C> {
     }
 
     fn finish(self: Box<Self>, end: Result<(), EngineError>) {
+        let (steps, elapsed) = (self.steps, self.begun.elapsed());
+        self.span.in_scope(|| match &end {
+            Ok(()) => tracing::debug!(steps, ?elapsed, "a stream came to its end"),
+            Err(error) => tracing::debug!(steps, ?elapsed, %error, "a stream was ended"),
+        });
         // Said before the channel of chunks closes, so that the client finds it when that is empty.
         let _ = self.end.send(end);
     }

@@ -1,0 +1,180 @@
+//! What callers and workers of a batcher have in common.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use atelier_package::Tensor;
+use tokio::sync::oneshot;
+
+use super::Setup;
+use super::scheduler::{Action, BatchId, Event, Failure, Refusal, RequestId, Scheduler};
+use crate::EngineError;
+use crate::gauge::{Counter, Gauge, Held};
+
+pub(super) struct Shared {
+    pub(super) setup: Setup,
+    pub(super) state: Mutex<State>,
+    /// There may be work, or an end to it.
+    pub(super) work: Condvar,
+    /// Workers whose session runs.
+    pub(super) healthy: AtomicUsize,
+    /// Workers whose session could not be made anew at once after a fault.
+    pub(super) broken: AtomicUsize,
+    pub(super) workers: usize,
+    pub(super) queued: Gauge,
+    pub(super) running: Gauge,
+    pub(super) counts: Counts,
+    pub(super) threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+pub(super) struct Counts {
+    pub(super) answered: Counter,
+    pub(super) refused: Counter,
+    pub(super) expired: Counter,
+    pub(super) failed: Counter,
+    pub(super) batches: Counter,
+    pub(super) rows: Counter,
+}
+
+pub(super) struct State {
+    pub(super) scheduler: Scheduler,
+    pub(super) pending: HashMap<RequestId, Pending>,
+    pub(super) next_id: RequestId,
+    pub(super) draining: bool,
+    pub(super) stop: bool,
+}
+
+pub(super) type Reply = Result<Vec<Tensor>, EngineError>;
+
+/// A request that was taken in. Its permits live in here: they go when the request does.
+pub(super) struct Pending {
+    pub(super) inputs: Arc<Vec<Tensor>>,
+    pub(super) done: Vec<(Range<usize>, Vec<Tensor>)>,
+    pub(super) reply: oneshot::Sender<Reply>,
+    /// The caller's, so that the log says which request it was.
+    pub(super) span: tracing::Span,
+    pub(super) submitted: Instant,
+    pub(super) queued: Held,
+}
+
+/// What a worker is to run.
+pub(super) struct Job {
+    pub(super) batch: BatchId,
+    pub(super) parts: Vec<(RequestId, Range<usize>, Arc<Vec<Tensor>>)>,
+}
+
+impl Shared {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the scheduler take in an event and does what it says. Returns the job, if one is to be run.
+    pub(super) fn step(&self, state: &mut State, event: Event) -> Option<Job> {
+        let mut job = None;
+        for action in state.scheduler.step(Instant::now(), event) {
+            match action {
+                Action::Run { batch, parts } => {
+                    let inputs = |id: &RequestId| state.pending.get(id).map(|p| Arc::clone(&p.inputs));
+                    let parts =
+                        parts.into_iter().filter_map(|(id, r)| inputs(&id).map(|i| (id, r, i))).collect();
+                    job = Some(Job { batch, parts });
+                }
+                Action::Refuse { id, why } => {
+                    self.counts.refused.add(1);
+                    let error = match why {
+                        Refusal::Full { retry_after } => EngineError::QueueFull { retry_after },
+                        Refusal::Late => EngineError::DeadlineExceeded,
+                        Refusal::Draining => EngineError::Draining,
+                    };
+                    state.reply(&self.setup.name, id, |_| Err(error));
+                }
+                Action::Fail { id, why } => {
+                    let error = match why {
+                        Failure::Expired => {
+                            self.counts.expired.add(1);
+                            EngineError::DeadlineExceeded
+                        }
+                        Failure::Batch => {
+                            self.counts.failed.add(1);
+                            EngineError::Runtime(format!("{} failed on this batch", self.setup.name))
+                        }
+                        Failure::Aborted if state.stop => EngineError::Draining,
+                        Failure::Aborted => {
+                            EngineError::Loading(format!("{} is being rebuilt", self.setup.name))
+                        }
+                    };
+                    state.reply(&self.setup.name, id, |_| Err(error));
+                }
+                Action::Answer { id } => {
+                    self.counts.answered.add(1);
+                    state.reply(&self.setup.name, id, assemble);
+                }
+            }
+        }
+        job
+    }
+}
+
+impl State {
+    fn reply(
+        &mut self,
+        graph: &str,
+        id: RequestId,
+        answer: impl FnOnce(Vec<(Range<usize>, Vec<Tensor>)>) -> Reply,
+    ) {
+        if let Some(Pending { done, reply, span, submitted, queued, .. }) = self.pending.remove(&id) {
+            let answer = answer(done);
+            let elapsed = submitted.elapsed();
+            span.in_scope(|| match &answer {
+                Ok(_) => tracing::debug!(graph, ?elapsed, "answered"),
+                Err(error) => tracing::debug!(graph, ?elapsed, %error, "not answered"),
+            });
+            // The permit is free before the client hears of it, who may come again at once.
+            drop(queued);
+            // Whoever asked may be gone: then there is nobody to tell.
+            let _ = reply.send(answer);
+        }
+    }
+}
+
+/// Puts the outputs of a request's parts together, in the order of its rows.
+fn assemble(mut parts: Vec<(Range<usize>, Vec<Tensor>)>) -> Result<Vec<Tensor>, EngineError> {
+    if parts.len() == 1 {
+        return Ok(parts.pop().map(|(_, outputs)| outputs).unwrap_or_default());
+    }
+    parts.sort_by_key(|(range, _)| range.start);
+    let rows = parts.iter().map(|(range, _)| range.len()).sum();
+    let count = parts.first().map_or(0, |(_, outputs)| outputs.len());
+    (0..count)
+        .map(|i| {
+            let pieces: Vec<(&Tensor, Range<usize>)> =
+                parts.iter().filter_map(|(r, outputs)| outputs.get(i).map(|t| (t, 0..r.len()))).collect();
+            crate::rows::join(&pieces, rows)
+        })
+        .collect()
+}
+
+/// Takes a request out of the queue when its caller loses interest.
+pub(super) struct CancelOnDrop<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) id: Option<RequestId>,
+}
+
+impl Drop for CancelOnDrop<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            let mut state = self.shared.state();
+            self.shared.step(&mut state, Event::Cancel { id });
+            state.pending.remove(&id);
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Serves the little packages of `tests/models` on the real runtime.
+
+#![allow(clippy::unwrap_used, reason = "clippy does not take the helpers of tests for tests")]
+
+mod loading;
+mod requests;
+mod streams;
+mod support;
