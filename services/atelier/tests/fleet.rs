@@ -6,12 +6,14 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use image::{GenericImageView, GrayImage};
 
 const MODELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../codec/tests/models");
+/// With a `char-rnn` among them.
+const STREAMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../engine/tests/models");
 
 fn atelier() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_atelier"));
@@ -52,6 +54,16 @@ impl Fleet {
 
     fn call(&self, args: &[&str]) -> Output {
         atelier().args(args).args(["--server", &self.server]).output().unwrap()
+    }
+
+    /// Begins a text of this many characters, and waits for its first.
+    fn stream(&self, chars: &str) -> (Child, ChildStdout) {
+        let mut client = atelier();
+        client.args(["text", "generate", "--seed", "1", "--max-chars", chars, "--server", &self.server]);
+        let mut client = client.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut text = client.stdout.take().unwrap();
+        text.read_exact(&mut [0]).unwrap();
+        (client, text)
     }
 
     fn ok(&self, args: &[&str]) -> String {
@@ -173,4 +185,37 @@ fn a_damaged_package_is_logged_and_the_rest_are_served() {
     let mut logged = String::new();
     std::fs::File::open(&log).unwrap().read_to_string(&mut logged).unwrap();
     assert!(logged.contains("tiny-dae") && logged.contains("sha256"), "{logged}");
+}
+
+#[test]
+fn a_stream_under_way_is_finished_before_the_fleet_stops() {
+    let directory = tempfile::tempdir().unwrap();
+    let fleet = Fleet::up(Path::new(STREAMS), &directory.path().join("log"));
+    // More than the pipe holds, so that it cannot be over before the signal.
+    let (mut client, mut text) = fleet.stream("100000");
+    fleet.signal();
+    let mut rest = String::new();
+    text.read_to_string(&mut rest).unwrap();
+    assert_eq!(client.wait().unwrap().code(), Some(0));
+    assert_eq!(rest.chars().count(), 99_999);
+    assert_eq!(fleet.wait(), Some(0));
+}
+
+#[test]
+fn the_second_signal_ends_the_fleet_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let fleet = Fleet::up(Path::new(STREAMS), &log);
+    let (mut client, text) = fleet.stream("100000");
+    fleet.signal();
+    while !std::fs::read_to_string(&log).unwrap().contains("asked to stop") {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    fleet.signal();
+    let start = Instant::now();
+    assert_eq!(fleet.wait(), Some(130));
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    drop(text);
+    // Its reader is gone, or its server: the client ends either way.
+    client.wait().unwrap();
 }

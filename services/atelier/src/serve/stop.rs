@@ -14,7 +14,9 @@ pub(super) fn on_signal() -> CancellationToken {
         shutdown::signal().await;
         asked.cancel();
         shutdown::signal().await;
-        std::process::exit(INTERRUPTED);
+        // Without the clean-up of C libraries at exit: workers are in the midst of runs, and what they run on
+        // would be torn down under them.
+        signal_hook::low_level::exit(INTERRUPTED);
     });
     stop
 }
