@@ -7,6 +7,7 @@
     reason = "clippy does not take the helpers of tests for tests"
 )]
 
+mod listing;
 mod methods;
 mod refusals;
 
