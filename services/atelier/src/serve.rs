@@ -53,7 +53,7 @@ pub(crate) fn up(flags: &UpFlags) -> Result<(), Failure> {
 /// Serves one role, until it is told to stop.
 ///
 /// # Errors
-/// As [`up`].
+/// As [`up()`].
 pub(crate) fn serve(command: &ServeCommand) -> Result<(), Failure> {
     let (flags, domain) = match command {
         ServeCommand::Gateway(flags) => {

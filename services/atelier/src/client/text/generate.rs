@@ -14,7 +14,7 @@ use crate::files::{json as parts, progress, stdout};
 
 /// Continue a text, printed as it is made.
 ///
-/// What is not said is left to the server, whose defaults are in brackets.
+/// What is not said is left to the server, whose defaults are named here.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Generate {
     /// The text to continue; `-` reads it from stdin [default: begin as after a line break]
@@ -25,22 +25,22 @@ pub(crate) struct Generate {
     file: Option<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
-    /// How many characters at most, 1 to 100000 [500]
+    /// How many characters at most, 1 to 100000 [default: 500]
     #[arg(long, short = 'n', value_name = "N")]
     max_chars: Option<u32>,
-    /// 0 to 5; lower is safer, 0 always takes the likeliest character [0.8]
+    /// 0 to 5; lower is safer, 0 always takes the likeliest character [default: 0.8]
     #[arg(long, short, value_name = "T", allow_negative_numbers = true)]
     temperature: Option<f32>,
-    /// Draw among this many of the likeliest characters only [all]
+    /// Draw among this many of the likeliest characters only [default: all]
     #[arg(long, value_name = "K")]
     top_k: Option<u32>,
-    /// Draw among the fewest likeliest characters that make up this probability, over 0 to 1 [1]
+    /// Draw among the fewest likeliest characters that make up this probability, over 0 to 1 [default: 1]
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     top_p: Option<f32>,
     /// End before this text appears; may be given up to 16 times
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     stop: Vec<String>,
-    /// The same seed gives the same text [drawn by the server]
+    /// The same seed gives the same text [default: drawn by the server]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Replace characters of the prompt that the model does not know, rather than refuse
