@@ -21,7 +21,7 @@
 //! ```
 //!
 //! Around the services lies the same stack everywhere, outermost first: [`trace`] (request id, span,
-//! one log line), [`panics`], [`concurrency`], [`drain`], [`deadline`], [`message_limit`].
+//! one log line), [`panics`], [`concurrency`], [`drain`], [`deadline`], [`message_limit`], [`malformed`].
 
 pub mod concurrency;
 pub mod config;
@@ -32,6 +32,7 @@ pub mod error;
 mod guarded;
 pub mod health;
 mod listener;
+pub mod malformed;
 pub mod message_limit;
 #[cfg(feature = "engine")]
 pub mod models;

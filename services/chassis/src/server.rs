@@ -16,6 +16,7 @@ use crate::concurrency::ConcurrencyLayer;
 use crate::deadline::DeadlineLayer;
 use crate::drain::Drain;
 use crate::health::Health;
+use crate::malformed::MalformedLayer;
 use crate::message_limit::MessageLimitLayer;
 use crate::panics::CatchPanicsLayer;
 use crate::shutdown::{Drained, ShutdownConfig};
@@ -186,6 +187,7 @@ impl Server {
         let fallback = self.fallback.unwrap_or_else(|| no_such_method(&self.role, &self.services));
 
         let service = Dispatch { own: Arc::new(own), routes, fallback };
+        let service = MalformedLayer.layer(service);
         let service = MessageLimitLayer::new(self.config.max_message_bytes).layer(service);
         let service = DeadlineLayer.layer(service);
         let service = drain.layer(service);

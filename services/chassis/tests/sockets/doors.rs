@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use atelier_chassis::ServerConfig;
+use atelier_proto::text::v1::ScoreResponse;
 use tokio_stream::StreamExt;
 use tonic::{Code, Request};
 use tonic_health::pb::HealthCheckRequest;
@@ -58,6 +59,23 @@ async fn a_message_of_100_megabytes_is_refused_and_the_server_goes_on() {
 
     let fits = client.score(score(&"x".repeat(15 << 20))).await.unwrap().into_inner();
     assert_eq!(fits.chars, 15 << 20);
+}
+
+#[tokio::test]
+async fn a_message_of_another_type_is_the_callers_fault() {
+    let script = Script::default();
+    let server = start(&script).await;
+    let mut grpc = tonic::client::Grpc::with_origin(transport(), origin(server.address));
+    grpc.ready().await.unwrap();
+    // Its second field is a double, where a request has an integer.
+    let message = ScoreResponse { log_likelihood: -1.0, ..ScoreResponse::default() };
+    let codec = tonic_prost::ProstCodec::<ScoreResponse, ScoreResponse>::default();
+    let path = http::uri::PathAndQuery::from_static("/atelier.text.v1.TextService/Score");
+    let status = grpc.unary(Request::new(message), path, codec).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+    assert!(status.message().contains("ScoreRequest.version"), "{}", status.message());
+    assert_eq!(status.get_details_bad_request().unwrap().field_violations[0].field, "message");
+    assert_eq!(script.begun(), 0, "the handler never saw it");
 }
 
 #[tokio::test]
