@@ -22,6 +22,9 @@ use crate::{
     tally::Tally,
 };
 
+/// Tells tests that nothing may be left out: a judge that is missing is a failure.
+const TEST_VAR: &str = "XTASK_TEST";
+
 /// Variables for cargo and for everything it builds and runs.
 type Env = Vec<(&'static str, OsString)>;
 
@@ -62,7 +65,7 @@ pub(crate) fn run(layout: &Layout) -> Result<ExitCode> {
 
 /// Gets the libraries and judges; those that could not be had are missing in the result.
 fn fetch(layout: &Layout, report: &mut Report) -> Env {
-    let mut env: Env = vec![("LIBTORCH_CXX11_ABI", "1".into())];
+    let mut env: Env = vec![("LIBTORCH_CXX11_ABI", "1".into()), (TEST_VAR, "1".into())];
     let runtime = report.step("ONNX Runtime", || passed(runtime::onnxruntime(layout, Flavour::Cpu)?));
     let libtorch = report.step("libtorch", || passed(runtime::libtorch(layout)?));
     let python = report.step("Python judges", || passed(judges::python(layout)?));

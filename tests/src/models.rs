@@ -1,0 +1,77 @@
+//! Copies of shipped packages, to be damaged.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::shipped;
+
+/// A directory of packages.
+#[derive(Debug)]
+pub struct Models {
+    directory: TempDir,
+}
+
+impl Default for Models {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Models {
+    /// No packages yet.
+    pub fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap() }
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Copies the newest version of a shipped model here, under this version; its directory.
+    pub fn copy(&self, name: &str, version: u32) -> PathBuf {
+        let versions = shipped().join(name).read_dir().unwrap();
+        let newest = versions
+            .max_by_key(|entry| entry.as_ref().unwrap().file_name().to_str().unwrap().parse::<u32>().ok());
+        let to = self.path().join(name).join(version.to_string());
+        std::fs::create_dir_all(&to).unwrap();
+        for file in newest.unwrap().unwrap().path().read_dir().unwrap().map(Result::unwrap) {
+            std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
+        }
+        let manifest = std::fs::read_to_string(to.join("package.toml")).unwrap();
+        let lines = manifest.lines().map(|line| match line.starts_with("version = ") {
+            true => format!("version = {version}\n"),
+            false => format!("{line}\n"),
+        });
+        std::fs::write(to.join("package.toml"), lines.collect::<String>()).unwrap();
+        to
+    }
+}
+
+/// Changes the bytes of a file.
+pub fn change(file: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = std::fs::read(file).unwrap();
+    change(&mut bytes);
+    std::fs::write(file, bytes).unwrap();
+}
+
+/// Replaces a text in a package's manifest, which must be there.
+pub fn edit(package: &Path, from: &str, to: &str) {
+    let file = package.join("package.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains(from), "{from:?} is not in {}", file.display());
+    std::fs::write(&file, text.replacen(from, to, 1)).unwrap();
+}
+
+/// Adds to the first value of a tensor in `golden.safetensors`.
+pub fn falsify(package: &Path, tensor: &str, by: f32) {
+    change(&package.join("golden.safetensors"), |bytes| {
+        let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+        let start = header[tensor]["data_offsets"][0].as_u64();
+        let start = 8 + length + start.unwrap_or_else(|| panic!("no {tensor} in {header}")) as usize;
+        let value = f32::from_le_bytes(bytes[start..start + 4].try_into().unwrap()) + by;
+        bytes[start..start + 4].copy_from_slice(&value.to_le_bytes());
+    });
+}

@@ -1,0 +1,17 @@
+//! The fleet from outside: one file for each group of behaviours.
+
+// Clippy knows test functions, and not what they call.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+mod command_line;
+mod damage;
+mod hostile;
+mod operations;
+mod pictures;
+mod python;
+mod refusals;
+mod roles;
+mod shutdown;
+mod streams;
+mod text;
+mod under_load;

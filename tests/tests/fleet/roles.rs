@@ -1,0 +1,84 @@
+//! The roles as processes of their own behind the gateway, as they are deployed.
+
+use std::time::{Duration, Instant};
+
+use atelier_proto::codec::v1::{DenoiseRequest, SampleRequest};
+use atelier_proto::models::v1::ListModelsRequest;
+use atelier_proto::text::v1::GenerateRequest;
+use atelier_tests::client::next_chunk;
+use atelier_tests::pictures::{clothes, message};
+use atelier_tests::{Fleet, Start, shipped};
+use tonic::Code;
+
+const CODEC: &str = "atelier.codec.v1.CodecService";
+const TEXT: &str = "atelier.text.v1.TextService";
+
+fn role(name: &'static str) -> Fleet {
+    Start::role(name, &shipped(), "127.0.0.1:0").start()
+}
+
+async fn becomes(fleet: &Fleet, service: &str, serving: bool) {
+    let start = Instant::now();
+    while fleet.is_serving(service).await != Some(serving) {
+        assert!(start.elapsed() < Duration::from_secs(30), "{service} is never serving={serving}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn generate(max_chars: u32) -> GenerateRequest {
+    GenerateRequest { seed: 6, max_chars: Some(max_chars), ..Default::default() }
+}
+
+#[tokio::test]
+async fn roles_in_processes_of_their_own_give_the_same_bytes_as_one_process() {
+    let (codec, text) = (role("codec"), role("text"));
+    let gateway = Start::gateway([("codec", codec.address()), ("text", text.address())]).start();
+    becomes(&gateway, CODEC, true).await;
+    becomes(&gateway, TEXT, true).await;
+    let together = Fleet::shared();
+    let mut answers = Vec::new();
+    for fleet in [&gateway, &*together] {
+        let models = fleet.models().list_models(ListModelsRequest::default()).await.unwrap().into_inner();
+        let request = DenoiseRequest { image: message(&clothes()[5]), ..Default::default() };
+        let denoised = fleet.codec().denoise(request).await.unwrap().into_inner();
+        let request = SampleRequest { count: Some(4), seed: 6, ..Default::default() };
+        let samples = fleet.codec().sample(request).await.unwrap().into_inner();
+        answers.push((models, denoised, samples, fleet.write(generate(300)).await.unwrap().text()));
+    }
+    assert_eq!(answers[0], answers[1]);
+    for process in [gateway, codec, text] {
+        process.signal("TERM");
+        assert_eq!(process.wait(), Some(0));
+    }
+}
+
+#[tokio::test]
+async fn a_role_that_is_killed_is_unavailable_until_it_is_back_and_the_others_serve_on() {
+    let (codec, text) = (role("codec"), role("text"));
+    let address = text.address();
+    let gateway = Start::gateway([("codec", codec.address()), ("text", address)]).start();
+    becomes(&gateway, TEXT, true).await;
+    let mut stream = gateway.text().generate(generate(100_000)).await.unwrap().into_inner();
+    next_chunk(&mut stream).await.unwrap();
+
+    text.signal("KILL");
+    assert_eq!(text.wait(), None, "a signal ended it");
+    let broken = loop {
+        match next_chunk(&mut stream).await {
+            Ok(_) => {}
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(broken.code(), Code::Unavailable, "{broken:?}");
+    assert_eq!(gateway.write(generate(5)).await.unwrap_err().code(), Code::Unavailable);
+    becomes(&gateway, TEXT, false).await;
+    assert_eq!(gateway.is_serving("").await, Some(true));
+    gateway.codec().sample(SampleRequest::default()).await.unwrap();
+    let models =
+        gateway.models().list_models(ListModelsRequest::default()).await.unwrap().into_inner().models;
+    assert!(!models.is_empty() && models.iter().all(|model| model.role == "codec"), "{models:?}");
+
+    let _text = Start::role("text", &shipped(), &address.to_string()).start();
+    becomes(&gateway, TEXT, true).await;
+    assert_eq!(gateway.write(generate(5)).await.unwrap().finished.chars, 5);
+}
