@@ -1,10 +1,10 @@
-//! Compiles our subset of the ONNX messages, and tells the loader where libtorch lies.
+//! Compiles our subsets of the ONNX and TensorBoard messages, and tells the loader where libtorch lies.
 
 use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-changed=proto/onnx.proto");
-    prost_build::Config::new().compile_fds(protox::compile(["onnx.proto"], ["proto"])?)?;
+    println!("cargo:rerun-if-changed=proto");
+    prost_build::Config::new().compile_fds(protox::compile(["onnx.proto", "events.proto"], ["proto"])?)?;
 
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     if let Ok(libtorch) = std::env::var("LIBTORCH") {

@@ -2,7 +2,6 @@
 //! checkpoints and the signal to stop.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
@@ -34,7 +33,7 @@ struct Trainer<'a> {
 }
 
 /// Trains `config` on the data under `data` into `run`, from its last checkpoint when `resume` is set,
-/// until all epochs are done or `stop` becomes true.
+/// until all epochs are done or `stop`, asked before every step, says yes.
 ///
 /// # Errors
 /// Data or checkpoint that cannot be used, files that cannot be written, or a loss that is no longer finite.
@@ -44,7 +43,7 @@ pub fn fit(
     device: Device,
     run: &RunDir,
     resume: bool,
-    stop: &AtomicBool,
+    stop: &dyn Fn(u64) -> bool,
 ) -> anyhow::Result<Outcome> {
     let recipe = config.build(data, device)?;
     let optimiser = AdamW::new(recipe.store(), config.optimiser.clone());
@@ -55,13 +54,14 @@ pub fn fit(
 }
 
 impl Trainer<'_> {
-    fn go(&mut self, start: u64, stop: &AtomicBool) -> anyhow::Result<Outcome> {
+    fn go(&mut self, start: u64, stop: &dyn Fn(u64) -> bool) -> anyhow::Result<Outcome> {
         let per_epoch = self.recipe.steps_per_epoch();
         let total = per_epoch * self.config.epochs;
         let mut progress = Progress::new(self.run, start, total, self.config, self.recipe.store())?;
         for step in start..total {
-            if stop.load(Ordering::Relaxed) {
+            if stop(step) {
                 self.save(step)?;
+                progress.finish(self.run)?;
                 return Ok(Outcome::Stopped(step));
             }
             let began = Instant::now();
@@ -82,11 +82,11 @@ impl Trainer<'_> {
             let done = step + 1;
             if done % (per_epoch * self.config.every) == 0 || done == total {
                 let figures = self.look(done)?;
-                progress.validation(done, &figures)?;
+                progress.validation(self.run, done, &figures)?;
                 self.save(done)?;
             }
         }
-        progress.finish();
+        progress.finish(self.run)?;
         Ok(Outcome::Finished)
     }
 

@@ -1,13 +1,16 @@
 //! Trains the models of the fleet with libtorch and exports them to ONNX.
 
 pub mod checkpoint;
+pub mod curve;
 pub mod data;
 pub mod device;
 pub mod evaluate;
+pub mod events;
 pub mod export;
 pub mod fit;
 pub mod graphs;
 pub mod layers;
+pub mod memory;
 pub mod nets;
 pub mod onnx;
 pub mod onnx_runtime;

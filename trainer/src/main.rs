@@ -27,6 +27,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    atelier_trainer::memory::keep();
     let result = match Arguments::parse().command {
         Command::Fit(arguments) => commands::fit::run(arguments),
         Command::Export(arguments) => commands::export::run(arguments),

@@ -62,6 +62,8 @@ pub trait Ops {
     fn stack(&mut self, parts: &[Self::Tensor]) -> Self::Tensor;
     /// The same number for every row of `like`: `[batch]`.
     fn fill_rows(&mut self, like: &Self::Tensor, value: f32) -> Self::Tensor;
+    /// Turns images left to right.
+    fn mirror(&mut self, x: &Self::Tensor) -> Self::Tensor;
     /// One number a row, `[batch]`, spread over a plane `[batch, 1, height, width]`.
     fn plane(&mut self, x: &Self::Tensor, height: usize, width: usize) -> Self::Tensor;
     /// `[b, c, h r, w r]` to `[b, c r r, h, w]`: every `r` x `r` patch becomes channels

@@ -9,6 +9,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 use tch::Tensor;
 
+use crate::curve::{self, Curve};
+use crate::events::EventFile;
 use crate::recipe::RecipeConfig;
 use crate::run::RunDir;
 use crate::store::Store;
@@ -17,6 +19,8 @@ use crate::store::Store;
 pub struct Progress {
     bar: ProgressBar,
     lines: File,
+    events: EventFile,
+    curve: Curve,
     batch: usize,
     per_line: u64,
     since: Window,
@@ -65,6 +69,8 @@ impl Progress {
         Ok(Self {
             bar,
             lines,
+            events: EventFile::create(run.path())?,
+            curve: Curve::read(&run.metrics()),
             batch: config.batch,
             per_line: (total / 500).clamp(1, 100),
             since: Window::default(),
@@ -114,7 +120,12 @@ impl Progress {
     ///
     /// # Errors
     /// The line cannot be written.
-    pub fn validation(&mut self, step: u64, figures: &[(&'static str, f64)]) -> anyhow::Result<()> {
+    pub fn validation(
+        &mut self,
+        run: &RunDir,
+        step: u64,
+        figures: &[(&'static str, f64)],
+    ) -> anyhow::Result<()> {
         let mut line = Map::new();
         line.insert("step".into(), json!(step));
         let mut shown = format!("step {step}:");
@@ -123,15 +134,22 @@ impl Progress {
             shown.push_str(&format!(" {name} {value:.4}"));
         }
         self.bar.println(shown);
-        self.write(line)
+        self.write(line)?;
+        curve::draw(&self.curve, &run.curve())
     }
 
-    /// When all steps are done.
-    pub fn finish(&self) {
+    /// When the last step is done.
+    ///
+    /// # Errors
+    /// The curve cannot be written.
+    pub fn finish(&self, run: &RunDir) -> anyhow::Result<()> {
         self.bar.finish();
+        curve::draw(&self.curve, &run.curve())
     }
 
     fn write(&mut self, line: Map<String, Value>) -> anyhow::Result<()> {
+        self.events.scalars(&line)?;
+        self.curve.add(&line);
         writeln!(self.lines, "{}", Value::Object(line)).context("cannot write metrics.jsonl")
     }
 }

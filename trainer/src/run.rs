@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use crate::recipe::RecipeConfig;
 
 /// The directory of one run:
-/// `recipe.toml`, `machine.txt`, `metrics.jsonl`, `events.*`, `curve.png`, `samples/`, `last.safetensors`.
+/// `recipe.toml`, `machine.txt`, `metrics.jsonl`, `events.*`, `curve.svg`, `samples/`, `last.safetensors`.
 #[derive(Clone, Debug)]
 pub struct RunDir {
     path: PathBuf,
@@ -92,6 +92,12 @@ impl RunDir {
     #[must_use]
     pub fn checkpoint(&self) -> PathBuf {
         self.path.join("last.safetensors")
+    }
+
+    /// The picture of the loss.
+    #[must_use]
+    pub fn curve(&self) -> PathBuf {
+        self.path.join("curve.svg")
     }
 
     /// One JSON object a line.

@@ -43,7 +43,8 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let stop = Arc::new(AtomicBool::new(false));
     let signal = Arc::clone(&stop);
     ctrlc::set_handler(move || signal.store(true, Ordering::Relaxed)).context("cannot handle signals")?;
-    match fit(&config, &arguments.data.dir, device, &run, arguments.resume, &stop)? {
+    let stopped = |_| stop.load(Ordering::Relaxed);
+    match fit(&config, &arguments.data.dir, device, &run, arguments.resume, &stopped)? {
         Outcome::Finished => {
             eprintln!(
                 "done; export it with: atelier-train export {} --package models/{}/1",

@@ -121,8 +121,26 @@ impl Denoiser {
     }
 }
 
+impl Denoiser {
+    fn both_ways<O: Ops>(
+        &self,
+        ops: &mut O,
+        image: &O::Tensor,
+        sigma: &O::Tensor,
+        known: &O::Tensor,
+    ) -> O::Tensor {
+        let one = self.forward(ops, image, sigma, known);
+        let turned = ops.mirror(image);
+        let other = self.forward(ops, &turned, sigma, known);
+        let other = ops.mirror(&other);
+        let sum = ops.add(&one, &other);
+        ops.affine(&sum, 0.5, 0.0)
+    }
+}
+
 impl Graphs for Denoiser {
-    /// `denoiser` is told the noise level, `blind` is not. Both give pixels in [0, 1].
+    /// `denoiser` is told the noise level, `blind` is not. Both give pixels in [0, 1], the mean of what the
+    /// network makes of the image and of its mirror image (geometric self-ensemble, Lim et al. 2017).
     fn plans(&self) -> Vec<GraphPlan> {
         let size = self.config.size;
         let shape = [Dim::from(Dim::BATCH), Dim::Fixed(1), Dim::Fixed(size), Dim::Fixed(size)];
@@ -141,10 +159,10 @@ impl Graphs for Denoiser {
         let image = &inputs[0];
         let clean = if graph == "denoiser" {
             let known = ops.fill_rows(image, 1.0);
-            self.forward(ops, image, &inputs[1], &known)
+            self.both_ways(ops, image, &inputs[1], &known)
         } else {
             let unknown = ops.fill_rows(image, 0.0);
-            self.forward(ops, image, &unknown, &unknown)
+            self.both_ways(ops, image, &unknown, &unknown)
         };
         vec![ops.clamp(&clean, 0.0, 1.0)]
     }

@@ -115,6 +115,10 @@ impl Ops for Eager {
         Tensor::full([like.size()[0]], f64::from(value), (Kind::Float, like.device()))
     }
 
+    fn mirror(&mut self, x: &Tensor) -> Tensor {
+        x.flip([3])
+    }
+
     fn plane(&mut self, x: &Tensor, height: usize, width: usize) -> Tensor {
         x.reshape([-1, 1, 1, 1]).expand([-1, 1, height as i64, width as i64], false)
     }

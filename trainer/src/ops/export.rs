@@ -281,6 +281,12 @@ impl Ops for Export {
         self.one("Expand", &[&value, &batch.name], vec![], vec![like.shape[0].clone()])
     }
 
+    fn mirror(&mut self, x: &Value) -> Value {
+        // A slice that runs backwards, from the last column to before the first.
+        let (last, before_first, axis) = (self.list(&[-1]), self.list(&[i64::MIN]), self.list(&[3]));
+        self.one("Slice", &[&x.name, &last, &before_first, &axis, &last], vec![], x.shape.clone())
+    }
+
     fn plane(&mut self, x: &Value, height: usize, width: usize) -> Value {
         let column = self.rows(x, &[1, 1, 1]);
         let target = self.list(&[1, 1, height as i64, width as i64]);

@@ -1,0 +1,110 @@
+//! The picture of a run: its loss and its first validation figure over steps.
+
+use std::path::Path;
+
+use anyhow::anyhow;
+use plotters::prelude::*;
+use serde_json::{Map, Value};
+
+/// Points of the two curves: step and value.
+#[derive(Default)]
+pub struct Curve {
+    loss: Vec<(f64, f64)>,
+    validation: Vec<(f64, f64)>,
+    name: String,
+}
+
+impl Curve {
+    /// What an earlier part of the run wrote into its metrics; nothing where there is no such file.
+    #[must_use]
+    pub fn read(metrics: &Path) -> Self {
+        let mut curve = Self::default();
+        for line in std::fs::read_to_string(metrics).unwrap_or_default().lines() {
+            if let Ok(Value::Object(line)) = serde_json::from_str(line) {
+                curve.add(&line);
+            }
+        }
+        curve
+    }
+
+    /// Adds a line of metrics.
+    pub fn add(&mut self, line: &Map<String, Value>) {
+        let Some(step) = line.get("step").and_then(Value::as_f64) else { return };
+        if let Some(loss) = line.get("loss").and_then(Value::as_f64) {
+            self.loss.push((step, loss));
+        }
+        let figure = line.iter().find(|(name, _)| name.starts_with("validation_"));
+        if let Some((name, Some(value))) = figure.map(|(name, value)| (name, value.as_f64())) {
+            self.name = name.replace('_', " ");
+            self.validation.push((step, value));
+        }
+    }
+}
+
+/// Draws the curves, one above the other, as SVG; nothing as long as there are no two points.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn draw(curve: &Curve, path: &Path) -> anyhow::Result<()> {
+    if curve.loss.len() < 2 {
+        return Ok(());
+    }
+    let area = SVGBackend::new(path, (800, 640)).into_drawing_area();
+    let panels = area.split_evenly((2, 1));
+    let named = [("loss", &curve.loss, BLUE), (curve.name.as_str(), &curve.validation, RED)];
+    area.fill(&WHITE).map_err(|e| anyhow!("{}: {e}", path.display()))?;
+    for (panel, (name, points, colour)) in panels.iter().zip(named) {
+        if points.len() > 1 {
+            series(panel, name, points, colour).map_err(|e| anyhow!("{}: {e}", path.display()))?;
+        }
+    }
+    area.present().map_err(|e| anyhow!("{}: {e}", path.display()))
+}
+
+type Panel<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+
+fn series<'a>(
+    panel: &Panel<'a>,
+    name: &str,
+    points: &[(f64, f64)],
+    colour: RGBColor,
+) -> Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>> {
+    let last = points.last().map_or(1.0, |p| p.0);
+    // The first values tower over the rest: the scale is that of what comes after the first twentieth.
+    let settled = &points[points.len() / 20..];
+    let low = settled.iter().map(|p| p.1).fold(f64::INFINITY, f64::min);
+    let high = settled.iter().map(|p| p.1).fold(f64::NEG_INFINITY, f64::max);
+    let margin = ((high - low) * 0.05).max(1e-9);
+    let mut chart = ChartBuilder::on(panel)
+        .caption(name, ("sans-serif", 18))
+        .margin(10)
+        .x_label_area_size(28)
+        .y_label_area_size(64)
+        .build_cartesian_2d(0.0..last, low - margin..high + margin)?;
+    chart.configure_mesh().x_desc("step").draw()?;
+    let clipped = points.iter().map(|&(x, y)| (x, y.clamp(low - margin, high + margin)));
+    chart.draw_series(LineSeries::new(clipped, &colour))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_curve_is_drawn_from_what_a_run_wrote() {
+        let dir = tempfile::tempdir().unwrap();
+        let metrics = dir.path().join("metrics.jsonl");
+        let lines: String = (1..50)
+            .map(|i| {
+                format!("{{\"step\":{i},\"loss\":{}}}\n{{\"step\":{i},\"validation_psnr\":{i}}}\n", 50 - i)
+            })
+            .collect();
+        std::fs::write(&metrics, lines).unwrap();
+        let picture = dir.path().join("curve.svg");
+        draw(&Curve::read(&metrics), &picture).unwrap();
+        let svg = std::fs::read_to_string(picture).unwrap();
+        assert_eq!(svg.matches("<polyline").count() >= 2, true, "{svg}");
+        assert!(svg.contains("validation psnr") && svg.contains("loss"));
+    }
+}

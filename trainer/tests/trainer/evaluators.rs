@@ -1,0 +1,79 @@
+//! The evaluators' baselines, which are measured by the same code as the models, on the real data where
+//! `ATELIER_DATA` names it.
+
+use std::path::PathBuf;
+
+use atelier_trainer::data::fashion::Fashion;
+use atelier_trainer::data::text::Text;
+use atelier_trainer::evaluate::denoise::LinearFilter;
+use atelier_trainer::evaluate::kneser_ney::KneserNey;
+use atelier_trainer::evaluate::ssim::{psnr, ssim};
+use tch::Device;
+
+use crate::support::{fixtures, generator};
+
+fn real_data() -> Option<PathBuf> {
+    let dir = std::env::var_os("ATELIER_DATA").map(PathBuf::from);
+    if dir.is_none() {
+        eprintln!("SKIPPED: ATELIER_DATA does not name the real data");
+    }
+    dir
+}
+
+#[test]
+fn a_linear_filter_learned_from_images_takes_noise_off_others() {
+    let train = Fashion::read(&fixtures(), "train").unwrap();
+    let test = Fashion::read(&fixtures(), "t10k").unwrap();
+    let filter = LinearFilter::fit(&train.range(0, train.len(), Device::Cpu));
+    let clean = test.range(0, test.len(), Device::Cpu);
+    let _alone = generator();
+    tch::manual_seed(1);
+    let noisy = &clean + clean.randn_like() * 0.5;
+    assert!(psnr(&filter.apply(&noisy, 0.5), &clean) > psnr(&noisy.clamp(0.0, 1.0), &clean) + 4.0);
+}
+
+#[test]
+fn an_n_gram_is_better_for_a_longer_context() {
+    let text = Text::read(&fixtures(), "tinyshakespeare.txt").unwrap();
+    let bytes = |ids: &[i64]| ids.iter().map(|&i| i as u8).collect::<Vec<_>>();
+    let (train, test) = (bytes(&text.train), bytes(&text.test));
+    let nats = |order| KneserNey::fit(&train, text.vocabulary.len(), order).nats(&train, &test);
+    let (one, two, four) = (nats(1), nats(2), nats(4));
+    assert!(one > two && two > four && four > 1.5 && one < 3.5, "{one} {two} {four}");
+}
+
+#[test]
+fn the_seven_gram_is_the_one_that_was_published_with_the_figures() {
+    let Some(data) = real_data() else { return };
+    let text = Text::read(&data, "tinyshakespeare.txt").unwrap();
+    assert_eq!((text.vocabulary.len(), text.train.len(), text.test.len()), (65, 1_003_854, 111_540));
+    let bytes = |ids: &[i64]| ids.iter().map(|&i| i as u8).collect::<Vec<_>>();
+    let (train, test) = (bytes(&text.train), bytes(&text.test));
+    let nats = KneserNey::fit(&train, 65, 7).nats(&train, &test);
+    assert!((nats - 1.5165).abs() < 5e-4, "{nats}");
+}
+
+#[test]
+fn noise_and_the_linear_filter_measure_what_they_did() {
+    let Some(data) = real_data() else { return };
+    let train = Fashion::read(&data, "train").unwrap();
+    let test = Fashion::read(&data, "t10k").unwrap();
+    let filter = LinearFilter::fit(&train.range(0, train.len(), Device::Cpu));
+    let clean = test.range(0, test.len(), Device::Cpu);
+    let _alone = generator();
+    tch::manual_seed(1);
+    for (sigma, noise_db, noise_ssim, filter_db, filter_ssim) in
+        [(50.0 / 255.0, 16.12, 0.458, 21.19, 0.665), (0.5, 9.30, 0.218, 17.73, 0.551)]
+    {
+        let noisy = &clean + clean.randn_like() * sigma;
+        let (limited, filtered) = (noisy.clamp(0.0, 1.0), filter.apply(&noisy, sigma));
+        for (value, expected) in [
+            (psnr(&limited, &clean), noise_db),
+            (ssim(&limited, &clean), noise_ssim),
+            (psnr(&filtered, &clean), filter_db),
+            (ssim(&filtered, &clean), filter_ssim),
+        ] {
+            assert!((value - expected).abs() < 0.02, "sigma {sigma}: {value}, not {expected}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Runs: they learn, they stop and go on exactly, and what is wrong with them is said.
+
+use std::path::Path;
+
+use atelier_trainer::checkpoint::Checkpoint;
+use atelier_trainer::fit::{Outcome, fit};
+use atelier_trainer::ops::eager::to_vec;
+use atelier_trainer::recipe::{Family, RecipeConfig};
+use atelier_trainer::run::RunDir;
+use tch::Device;
+
+use crate::support::{fixtures, generator, recipe};
+
+/// A shipped recipe, made small: the same code on less data with a smaller network.
+fn small(name: &str) -> RecipeConfig {
+    let mut config = recipe(name);
+    (config.epochs, config.every, config.batch) = (2, 1, 32);
+    match &mut config.family {
+        Family::DenoisingAutoencoder(c) => c.network.width = 8,
+        Family::VariationalAutoencoder(c) => (c.network.hidden, c.network.code) = (32, 8),
+        Family::CharRnn(c) => {
+            (c.network.embedding, c.network.hidden, c.window) = (16, 32, 40);
+            config.batch = 16;
+        }
+    }
+    config
+}
+
+fn train(
+    config: &RecipeConfig,
+    dir: &Path,
+    resume: bool,
+    stop: &dyn Fn(u64) -> bool,
+) -> anyhow::Result<Outcome> {
+    let _alone = generator();
+    let run = if resume { RunDir::open(dir)?.0 } else { RunDir::create(dir, config)? };
+    fit(config, &fixtures(), Device::Cpu, &run, resume, stop)
+}
+
+fn tensors(dir: &Path) -> Vec<(String, Vec<u32>)> {
+    let checkpoint = Checkpoint::read(&dir.join("last.safetensors")).unwrap();
+    let mut all: Vec<_> = checkpoint
+        .tensors
+        .iter()
+        .map(|(name, t)| (name.clone(), to_vec(t).iter().map(|x| x.to_bits()).collect()))
+        .collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn two_epochs_are_one_and_a_resumed_one_bit_for_bit() {
+    tch::set_num_threads(1);
+    for name in ["fashion-dae", "fashion-vae", "shakespeare-rnn"] {
+        let config = small(name);
+        let dir = tempfile::tempdir().unwrap();
+        let (whole, parts) = (dir.path().join("whole"), dir.path().join("parts"));
+        assert_eq!(train(&config, &whole, false, &|_| false).unwrap(), Outcome::Finished);
+
+        let steps = config.build(&fixtures(), Device::Cpu).unwrap().steps_per_epoch();
+        // Stopped as by Ctrl-C, once at an epoch's end and once in the middle of the next.
+        for stop in [steps, steps + steps / 2] {
+            let outcome = train(&config, &parts, stop > steps, &|step| step == stop).unwrap();
+            assert_eq!(outcome, Outcome::Stopped(stop));
+        }
+        assert_eq!(train(&config, &parts, true, &|_| false).unwrap(), Outcome::Finished);
+        // Not assert_eq, which would print every number.
+        assert!(tensors(&whole) == tensors(&parts), "{name}: the two ways end differently");
+    }
+}
+
+#[test]
+fn a_few_epochs_beat_what_needs_no_network() {
+    // Mean square error of noise itself at sigma 0.5; nats of coin flips; nats of the letters' frequencies.
+    for (name, figure, better) in [
+        ("fashion-dae", "validation_psnr_0.5", 12.0),
+        ("fashion-vae", "validation_elbo", 480.0),
+        ("shakespeare-rnn", "validation_nats", 3.3),
+    ] {
+        let mut config = small(name);
+        config.epochs = 12;
+        config.optimiser.learning_rate = 4e-3;
+        config.optimiser.average = 0.9;
+        if let Family::VariationalAutoencoder(c) = &mut config.family {
+            c.divergence_warmup = 1.0;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("run");
+        train(&config, &out, false, &|_| false).unwrap();
+        let metrics = std::fs::read_to_string(out.join("metrics.jsonl")).unwrap();
+        let last = metrics.lines().rev().find(|line| line.contains(figure)).unwrap();
+        let value = serde_json::from_str::<serde_json::Value>(last).unwrap()[figure].as_f64().unwrap();
+        let good = if name == "fashion-dae" { value > better } else { value < better };
+        assert!(good, "{name}: {figure} is {value}, it must be better than {better}");
+        assert!(std::fs::read_dir(out.join("samples")).unwrap().count() == 12, "a sample an epoch");
+        assert!(out.join("curve.svg").is_file());
+    }
+}
+
+#[test]
+fn a_run_is_not_overwritten_and_not_resumed_with_another_recipe() {
+    let mut config = small("fashion-vae");
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    train(&config, &out, false, &|step| step == 2).unwrap();
+    let error = train(&config, &out, false, &|_| false).unwrap_err().to_string();
+    assert!(error.contains("already holds a run"), "{error}");
+    config.optimiser.learning_rate *= 2.0;
+    let error = train(&config, &out, true, &|_| false).unwrap_err().to_string();
+    assert!(error.contains("comes of another recipe"), "{error}");
+    let error = train(&config, &dir.path().join("none"), true, &|_| false).unwrap_err().to_string();
+    assert!(error.contains("holds no run"), "{error}");
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named() {
+    let config = small("fashion-vae");
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    train(&config, &out, false, &|step| step == 2).unwrap();
+    let path = out.join("last.safetensors");
+    let bytes = std::fs::read(&path).unwrap();
+    for damaged in [&bytes[..bytes.len() / 2], &b"not a checkpoint"[..], &[]] {
+        std::fs::write(&path, damaged).unwrap();
+        let error = format!("{:#}", train(&config, &out, true, &|_| false).unwrap_err());
+        assert!(error.contains("last.safetensors: not a checkpoint"), "{error}");
+    }
+}
+
+#[test]
+fn a_loss_that_is_no_longer_finite_ends_the_run_and_keeps_the_checkpoint() {
+    let config = small("fashion-vae");
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    train(&config, &out, false, &|step| step == 2).unwrap();
+    let path = out.join("last.safetensors");
+    let mut checkpoint = Checkpoint::read(&path).unwrap();
+    for (name, tensor) in &mut checkpoint.tensors {
+        if name.starts_with("model/mean") {
+            let _ = tensor.fill_(f64::NAN);
+        }
+    }
+    checkpoint.write(&path).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let error = train(&config, &out, true, &|_| false).unwrap_err().to_string();
+    assert!(
+        error.contains("the loss of step 2 is NaN") && error.contains("optimiser.learning_rate"),
+        "{error}"
+    );
+    assert!(std::fs::read(&path).unwrap() == before, "the checkpoint was written over");
+}
+
+#[test]
+fn missing_data_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, file) in
+        [("fashion-dae", "train-images-idx3-ubyte.gz"), ("shakespeare-rnn", "tinyshakespeare.txt")]
+    {
+        let config = small(name);
+        let run = RunDir::create(&dir.path().join(name), &config).unwrap();
+        let error = fit(&config, dir.path(), Device::Cpu, &run, false, &|_| false).unwrap_err().to_string();
+        assert!(error.contains(file) && error.contains("No such file"), "{error}");
+    }
+}

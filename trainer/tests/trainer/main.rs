@@ -1,0 +1,11 @@
+//! The trainer, from outside: operations and networks against ONNX Runtime, runs that stop and go on,
+//! files that are not what they should be, and the outside judge of ONNX files.
+
+mod evaluators;
+mod fitting;
+mod judge;
+mod networks;
+mod operations;
+mod optimiser;
+mod recipes;
+mod support;
