@@ -15,6 +15,8 @@ pub(crate) fn add(routes: Routes, descriptor_sets: &[&[u8]], services: &[String]
     let builder = || {
         let builder = Builder::configure()
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // The details of errors, without which tools show them as bytes.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
             .with_service_name(crate::health::SERVICE);
         let builder = descriptor_sets
             .iter()

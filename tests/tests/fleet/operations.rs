@@ -41,7 +41,9 @@ macro_rules! reflected {
             MessageResponse::ListServicesResponse(list) => list.service,
             other => panic!("{other:?}"),
         };
-        for symbol in ["atelier.codec.v1.CodecService", "atelier.text.v1.GenerateRequest"] {
+        for symbol in
+            ["atelier.codec.v1.CodecService", "atelier.text.v1.GenerateRequest", "google.rpc.BadRequest"]
+        {
             match ask(MessageRequest::FileContainingSymbol(symbol.into())).await.unwrap() {
                 MessageResponse::FileDescriptorResponse(file) => {
                     assert!(!file.file_descriptor_proto.is_empty())

@@ -184,13 +184,17 @@ async fn reflection_lists_what_is_served_in_both_versions() {
             let asked = [
                 ask(MessageRequest::ListServices(String::new())),
                 ask(MessageRequest::FileContainingSymbol("atelier.text.v1.TextService".into())),
+                ask(MessageRequest::FileContainingSymbol("google.rpc.BadRequest".into())),
             ];
             let mut client = ServerReflectionClient::with_origin(transport.clone(), origin.clone());
             let answers = client.server_reflection_info(tokio_stream::iter(asked)).await.unwrap();
             let answers: Vec<_> =
                 answers.into_inner().map(|a| a.unwrap().message_response.unwrap()).collect().await;
-            let [MessageResponse::ListServicesResponse(list), MessageResponse::FileDescriptorResponse(_)] =
-                answers.as_slice()
+            let [
+                MessageResponse::ListServicesResponse(list),
+                MessageResponse::FileDescriptorResponse(_),
+                MessageResponse::FileDescriptorResponse(_),
+            ] = answers.as_slice()
             else {
                 panic!("{answers:?}")
             };
