@@ -4,11 +4,9 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
-
-use tempfile::TempDir;
 
 use crate::program::atelier;
 use crate::{Fleet, Log};
@@ -85,14 +83,6 @@ impl Start {
         let output = self.command.output().unwrap();
         assert!(!output.status.success(), "it started and ended well: {output:?}");
         output
-    }
-
-    /// Starts it without waiting for anything.
-    pub fn spawn(mut self) -> (Child, Log, TempDir) {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("log");
-        self.command.stdout(Stdio::null()).stderr(std::fs::File::create(&path).unwrap());
-        (self.command.spawn().unwrap(), Log::new(&path), directory)
     }
 }
 
