@@ -2,6 +2,7 @@
 
 pub mod char_rnn;
 pub mod denoiser;
+mod images;
 pub mod vae;
 
 use std::collections::HashMap;
@@ -16,6 +17,9 @@ use crate::data::DataError;
 use crate::graphs::Exportable;
 use crate::optim::OptimiserConfig;
 use crate::store::Store;
+use denoiser::DenoiserFamily;
+use images::ImageRecipe;
+use vae::VaeFamily;
 
 /// A recipe file. Unknown keys are refused.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -133,9 +137,11 @@ impl RecipeConfig {
     pub fn build(&self, data: &Path, device: Device) -> Result<Box<dyn Recipe>, DataError> {
         Ok(match &self.family {
             Family::DenoisingAutoencoder(c) => {
-                Box::new(denoiser::DenoiserRecipe::new(self, c, data, device)?)
+                Box::new(ImageRecipe::new(self, data, device, |store| DenoiserFamily::new(c, store))?)
             }
-            Family::VariationalAutoencoder(c) => Box::new(vae::VaeRecipe::new(self, c, data, device)?),
+            Family::VariationalAutoencoder(c) => {
+                Box::new(ImageRecipe::new(self, data, device, |store| VaeFamily::new(c, store))?)
+            }
             Family::CharRnn(c) => Box::new(char_rnn::CharRnnRecipe::new(self, c, data, device)?),
         })
     }

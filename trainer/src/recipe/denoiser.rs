@@ -1,18 +1,14 @@
 //! Training the [`Denoiser`] on Fashion-MNIST.
 
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
-use super::{Loss, Order, Recipe, RecipeConfig};
-use crate::data::DataError;
-use crate::data::fashion::Fashion;
+use super::Loss;
+use super::images::ImageFamily;
 use crate::graphs::Exportable;
 use crate::nets::denoiser::{Denoiser, DenoiserConfig, MAX_SIGMA};
 use crate::ops::eager::Eager;
 use crate::picture::Grid;
-use crate::random;
 use crate::store::Store;
 
 /// `[family]` with `kind = "denoising-autoencoder"`.
@@ -52,35 +48,22 @@ impl DenoiserRecipeConfig {
 const LEVELS: [(&str, f64); 4] =
     [("psnr_25", 25.0 / 255.0), ("psnr_50", 50.0 / 255.0), ("psnr_0.3", 0.3), ("psnr_0.5", 0.5)];
 
-/// The family's part of a run.
-pub struct DenoiserRecipe {
+/// The network and how it is trained.
+pub(super) struct DenoiserFamily {
     config: DenoiserRecipeConfig,
-    seed: u64,
-    store: Store,
     network: Denoiser,
-    data: Fashion,
-    order: Order,
 }
 
-impl DenoiserRecipe {
-    pub(super) fn new(
-        common: &RecipeConfig,
-        config: &DenoiserRecipeConfig,
-        data: &Path,
-        device: Device,
-    ) -> Result<Self, DataError> {
-        let data = Fashion::read(data, "train")?;
-        let mut store = Store::new(common.seed, device);
-        let network = Denoiser::new(&mut store, &config.network);
-        let order = Order::new(common.seed, data.training_count() as usize, common.batch);
-        Ok(Self { config: config.clone(), seed: common.seed, store, network, data, order })
+impl DenoiserFamily {
+    pub(super) fn new(config: &DenoiserRecipeConfig, store: &mut Store) -> Self {
+        Self { config: config.clone(), network: Denoiser::new(store, &config.network) }
     }
 
     fn denoise(&self, noisy: &Tensor, sigma: f64) -> Tensor {
         let like = (Kind::Float, noisy.device());
         let n = noisy.size()[0];
         let (sigma, known) = (Tensor::full([n], sigma, like), Tensor::ones([n], like));
-        tch::no_grad(|| self.network.forward(&mut Eager::inference(), noisy, &sigma, &known).clamp(0.0, 1.0))
+        self.network.forward(&mut Eager::inference(), noisy, &sigma, &known).clamp(0.0, 1.0)
     }
 }
 
@@ -89,29 +72,15 @@ fn errors(a: &Tensor, b: &Tensor) -> Tensor {
     (a - b).square().mean_dim([1i64, 2, 3].as_slice(), false, Kind::Float)
 }
 
-impl Recipe for DenoiserRecipe {
+impl ImageFamily for DenoiserFamily {
     fn network(&self) -> &dyn Exportable {
         &self.network
     }
 
-    fn store(&self) -> &Store {
-        &self.store
-    }
-
-    fn store_mut(&mut self) -> &mut Store {
-        &mut self.store
-    }
-
-    fn steps_per_epoch(&self) -> u64 {
-        self.order.steps_per_epoch()
-    }
-
-    fn loss(&mut self, step: u64) -> Loss {
-        let device = self.store.device();
-        let clean = self.data.batch(self.order.batch(step), device);
-        let n = clean.size()[0];
-        let like = (Kind::Float, device);
-        let clean = if step % 2 == 0 { clean } else { clean.flip([3]) };
+    fn loss(&self, images: &Tensor, step: u64, _epoch: f64) -> Loss {
+        let n = images.size()[0];
+        let like = (Kind::Float, images.device());
+        let clean = if step.is_multiple_of(2) { images.shallow_clone() } else { images.flip([3]) };
         let sigma = Tensor::rand([n], like) * self.config.max_sigma;
         let noisy = &clean + clean.randn_like() * sigma.reshape([n, 1, 1, 1]);
         let chance = |p: f64| Tensor::rand([n], like).lt(p);
@@ -126,10 +95,8 @@ impl Recipe for DenoiserRecipe {
         Loss { total: decibels.mean(Kind::Float), parts: Vec::new() }
     }
 
-    fn validate(&mut self) -> Vec<(&'static str, f64)> {
-        let start = self.data.training_count();
-        let clean = self.data.range(start, (self.data.len() - start).min(1000), self.store.device());
-        random::seed_torch(&[self.seed, random::VALIDATION]);
+    fn validate(&self, images: &Tensor) -> Vec<(&'static str, f64)> {
+        let clean = images.narrow(0, 0, images.size()[0].min(1000));
         LEVELS
             .iter()
             .map(|&(name, sigma)| {
@@ -140,16 +107,11 @@ impl Recipe for DenoiserRecipe {
             .collect()
     }
 
-    fn sample(&mut self, directory: &Path, step: u64) -> anyhow::Result<()> {
-        let clean = self.data.range(self.data.training_count(), 12, self.store.device());
-        random::seed_torch(&[self.seed, random::VALIDATION]);
-        let mut grid = Grid::new(12);
-        grid.row(&clean);
+    fn draw(&self, images: &Tensor, grid: &mut Grid) {
         for (_, sigma) in [LEVELS[1], LEVELS[3]] {
-            let noisy = &clean + clean.randn_like() * sigma;
+            let noisy = images + images.randn_like() * sigma;
             grid.row(&noisy);
             grid.row(&self.denoise(&noisy, sigma));
         }
-        grid.write(&directory.join(format!("{step:07}.png")))
     }
 }

@@ -1,20 +1,16 @@
 //! Training the [`Vae`] on Fashion-MNIST with dynamic binarisation: every time an image is seen, each pixel
 //! is drawn as 0 or 1 with its grey value as the chance (Salakhutdinov and Murray 2008).
 
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Reduction, Tensor};
+use tch::{Kind, Reduction, Tensor};
 
-use super::{Loss, Order, Recipe, RecipeConfig};
-use crate::data::DataError;
-use crate::data::fashion::Fashion;
+use super::Loss;
+use super::images::ImageFamily;
 use crate::graphs::Exportable;
 use crate::nets::vae::{Vae, VaeConfig};
 use crate::ops::Ops;
 use crate::ops::eager::Eager;
 use crate::picture::Grid;
-use crate::random;
 use crate::store::Store;
 
 /// `[family]` with `kind = "variational-autoencoder"`.
@@ -40,28 +36,15 @@ impl VaeRecipeConfig {
     }
 }
 
-/// The family's part of a run.
-pub struct VaeRecipe {
+/// The network and how it is trained.
+pub(super) struct VaeFamily {
     config: VaeRecipeConfig,
-    seed: u64,
-    store: Store,
     network: Vae,
-    data: Fashion,
-    order: Order,
 }
 
-impl VaeRecipe {
-    pub(super) fn new(
-        common: &RecipeConfig,
-        config: &VaeRecipeConfig,
-        data: &Path,
-        device: Device,
-    ) -> Result<Self, DataError> {
-        let data = Fashion::read(data, "train")?;
-        let mut store = Store::new(common.seed, device);
-        let network = Vae::new(&mut store, &config.network);
-        let order = Order::new(common.seed, data.training_count() as usize, common.batch);
-        Ok(Self { config: config.clone(), seed: common.seed, store, network, data, order })
+impl VaeFamily {
+    pub(super) fn new(config: &VaeRecipeConfig, store: &mut Store) -> Self {
+        Self { config: config.clone(), network: Vae::new(store, &config.network) }
     }
 
     /// Reconstruction and divergence, each a mean over images in nats.
@@ -78,28 +61,13 @@ impl VaeRecipe {
     }
 }
 
-impl Recipe for VaeRecipe {
+impl ImageFamily for VaeFamily {
     fn network(&self) -> &dyn Exportable {
         &self.network
     }
 
-    fn store(&self) -> &Store {
-        &self.store
-    }
-
-    fn store_mut(&mut self) -> &mut Store {
-        &mut self.store
-    }
-
-    fn steps_per_epoch(&self) -> u64 {
-        self.order.steps_per_epoch()
-    }
-
-    fn loss(&mut self, step: u64) -> Loss {
-        let grey = self.data.batch(self.order.batch(step), self.store.device());
-        let image = grey.bernoulli();
-        let (reconstruction, divergence) = self.bound(&image);
-        let epoch = step as f64 / self.steps_per_epoch() as f64;
+    fn loss(&self, images: &Tensor, _step: u64, epoch: f64) -> Loss {
+        let (reconstruction, divergence) = self.bound(&images.bernoulli());
         let weight = (epoch / self.config.divergence_warmup.max(1e-9)).min(1.0);
         Loss {
             total: &reconstruction + &divergence * weight,
@@ -107,33 +75,21 @@ impl Recipe for VaeRecipe {
         }
     }
 
-    fn validate(&mut self) -> Vec<(&'static str, f64)> {
-        let start = self.data.training_count();
-        let grey = self.data.range(start, self.data.len() - start, self.store.device());
-        random::seed_torch(&[self.seed, random::VALIDATION]);
-        tch::no_grad(|| {
-            let (reconstruction, divergence) = self.bound(&grey.bernoulli());
-            let value = |t: Tensor| t.double_value(&[]);
-            let divergence = value(divergence);
-            vec![("elbo", value(reconstruction) + divergence), ("divergence", divergence)]
-        })
+    fn validate(&self, images: &Tensor) -> Vec<(&'static str, f64)> {
+        let (reconstruction, divergence) = self.bound(&images.bernoulli());
+        let value = |t: Tensor| t.double_value(&[]);
+        let divergence = value(divergence);
+        vec![("elbo", value(reconstruction) + divergence), ("divergence", divergence)]
     }
 
-    fn sample(&mut self, directory: &Path, step: u64) -> anyhow::Result<()> {
-        let grey = self.data.range(self.data.training_count(), 12, self.store.device());
-        random::seed_torch(&[self.seed, random::VALIDATION]);
+    fn draw(&self, images: &Tensor, grid: &mut Grid) {
         let ops = &mut Eager::inference();
-        tch::no_grad(|| {
-            let mut grid = Grid::new(12);
-            grid.row(&grey);
-            let (mean, _) = self.network.encode(ops, &grey);
-            let logits = self.network.decode(ops, &mean);
+        let (mean, _) = self.network.encode(ops, images);
+        let logits = self.network.decode(ops, &mean);
+        grid.row(&ops.sigmoid(&logits));
+        for _ in 0..3 {
+            let logits = self.network.decode(ops, &mean.randn_like());
             grid.row(&ops.sigmoid(&logits));
-            for _ in 0..3 {
-                let logits = self.network.decode(ops, &mean.randn_like());
-                grid.row(&ops.sigmoid(&logits));
-            }
-            grid.write(&directory.join(format!("{step:07}.png")))
-        })
+        }
     }
 }
