@@ -1,6 +1,7 @@
 //! Evaluation: the exported graphs, on ONNX Runtime, on data that training never saw, beside baselines that
 //! the same code computes.
 
+pub mod autoencoder;
 pub mod char_rnn;
 pub mod denoise;
 pub mod kneser_ney;
@@ -11,9 +12,11 @@ pub mod vae;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use atelier_package::{Kind, Package};
+use atelier_package::{Kind, Package, Tensor as Plain};
+use tch::Tensor;
 
 use crate::onnx_runtime::{GraphSession, OnnxRuntime};
+use crate::ops::eager::to_vec;
 use report::Report;
 
 /// What may be asked of an evaluation.
@@ -36,6 +39,7 @@ pub fn evaluate(
     settings: &Settings,
 ) -> anyhow::Result<Report> {
     match package.manifest().kind {
+        Kind::Autoencoder => autoencoder::evaluate(package, data, runtime, settings),
         Kind::DenoisingAutoencoder => denoise::evaluate(package, data, runtime, settings),
         Kind::VariationalAutoencoder => vae::evaluate(package, data, runtime, settings),
         Kind::CharRnn => char_rnn::evaluate(package, data, runtime, settings),
@@ -47,4 +51,14 @@ pub fn evaluate(
 fn session(package: &Package, runtime: &OnnxRuntime, graph: &str) -> anyhow::Result<GraphSession> {
     let spec = package.manifest().graph(graph).with_context(|| format!("there is no graph {graph}"))?;
     runtime.graph(&package.graph_bytes(graph)?, &spec.inputs, &spec.outputs)
+}
+
+fn plain(x: &Tensor) -> anyhow::Result<Plain> {
+    let shape: Vec<usize> = x.size().iter().map(|&n| n as usize).collect();
+    Ok(Plain::f32(shape, to_vec(x))?)
+}
+
+fn torch(x: &Plain) -> anyhow::Result<Tensor> {
+    let shape: Vec<i64> = x.shape().iter().map(|&n| n as i64).collect();
+    Ok(Tensor::from_slice(x.as_f32().context("not f32")?).reshape(shape))
 }

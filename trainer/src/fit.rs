@@ -80,7 +80,7 @@ impl Trainer<'_> {
             progress.step(step, value, &loss.parts, rate, norm, began.elapsed())?;
 
             let done = step + 1;
-            if done % (per_epoch * self.config.every) == 0 || done == total {
+            if done.is_multiple_of(per_epoch * self.config.every) || done == total {
                 let figures = self.look(done)?;
                 progress.validation(self.run, done, &figures)?;
                 self.save(done)?;

@@ -1,5 +1,6 @@
 //! The networks: each written once, over [`Ops`](crate::ops::Ops).
 
+pub mod autoencoder;
 pub mod char_rnn;
 pub mod denoiser;
 pub mod vae;

@@ -44,12 +44,10 @@ impl OnnxRuntime {
         inputs: &[TensorSpec],
         outputs: &[TensorSpec],
     ) -> anyhow::Result<GraphSession> {
-        let session = Session::builder(&self.environment)?
-            .with_intra_threads(self.threads)
-            // Threads that spin would take the cores of a training that runs beside.
-            .and_then(|b| b.with_intra_op_spinning(false))
-            .map_err(|e| anyhow!("{e}"))?
-            .commit_from_memory(onnx)?;
+        let builder = Session::builder(&self.environment)?.with_intra_threads(self.threads);
+        // Threads that spin would take the cores of a training that runs beside.
+        let builder = builder.map_err(|e| anyhow!("{e}"))?.with_intra_op_spinning(false);
+        let session = builder.map_err(|e| anyhow!("{e}"))?.commit_from_memory(onnx)?;
         Ok(GraphSession { session, inputs: inputs.to_vec(), outputs: outputs.to_vec() })
     }
 }

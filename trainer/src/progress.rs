@@ -97,7 +97,7 @@ impl Progress {
         self.since.loss += loss;
         self.since.norm += norm;
         self.since.busy += busy;
-        if (step + 1) % self.per_line != 0 && step + 1 != self.total {
+        if !(step + 1).is_multiple_of(self.per_line) && step + 1 != self.total {
             return Ok(());
         }
         let window = std::mem::take(&mut self.since);

@@ -1,5 +1,6 @@
 //! A recipe: what is trained, on what, and how. One TOML file; one implementation of [`Recipe`] a family.
 
+pub mod autoencoder;
 pub mod char_rnn;
 pub mod denoiser;
 mod images;
@@ -17,6 +18,7 @@ use crate::data::DataError;
 use crate::graphs::Exportable;
 use crate::optim::OptimiserConfig;
 use crate::store::Store;
+use autoencoder::AutoencoderFamily;
 use denoiser::DenoiserFamily;
 use images::ImageRecipe;
 use vae::VaeFamily;
@@ -51,6 +53,8 @@ pub struct RecipeConfig {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Family {
+    /// See [`autoencoder`].
+    Autoencoder(autoencoder::AutoencoderRecipeConfig),
     /// See [`denoiser`].
     DenoisingAutoencoder(denoiser::DenoiserRecipeConfig),
     /// See [`vae`].
@@ -64,6 +68,7 @@ impl Family {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
+            Self::Autoencoder(_) => Kind::Autoencoder,
             Self::DenoisingAutoencoder(_) => Kind::DenoisingAutoencoder,
             Self::VariationalAutoencoder(_) => Kind::VariationalAutoencoder,
             Self::CharRnn(_) => Kind::CharRnn,
@@ -115,6 +120,7 @@ impl RecipeConfig {
         positive("every", self.every)?;
         self.optimiser.validate()?;
         match &self.family {
+            Family::Autoencoder(c) => c.validate(),
             Family::DenoisingAutoencoder(c) => c.validate(),
             Family::VariationalAutoencoder(c) => c.validate(),
             Family::CharRnn(c) => c.validate(),
@@ -136,6 +142,9 @@ impl RecipeConfig {
     /// Data that is missing or malformed.
     pub fn build(&self, data: &Path, device: Device) -> Result<Box<dyn Recipe>, DataError> {
         Ok(match &self.family {
+            Family::Autoencoder(c) => {
+                Box::new(ImageRecipe::new(self, data, device, |store| AutoencoderFamily::new(c, store))?)
+            }
             Family::DenoisingAutoencoder(c) => {
                 Box::new(ImageRecipe::new(self, data, device, |store| DenoiserFamily::new(c, store))?)
             }

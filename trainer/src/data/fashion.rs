@@ -61,14 +61,12 @@ impl Fashion {
     }
 
     /// The given images as f32 in [0, 1], `[n, 1, 28, 28]`.
-    #[must_use]
     pub fn batch(&self, indices: &[usize], device: Device) -> Tensor {
         let indices: Vec<i64> = indices.iter().map(|&i| i as i64).collect();
         pixels(&self.images.index_select(0, &Tensor::from_slice(&indices)), device)
     }
 
     /// `count` images from `start` on, as f32 in [0, 1].
-    #[must_use]
     pub fn range(&self, start: i64, count: i64, device: Device) -> Tensor {
         pixels(&self.images.narrow(0, start, count), device)
     }

@@ -3,15 +3,15 @@
 
 use std::path::Path;
 
+use anyhow::Context;
 use atelier_package::{Package, Tensor as Plain};
 use tch::{Device, Kind, Tensor};
 
 use super::report::{Bound, Figure, Report};
 use super::ssim::{psnr, ssim};
-use super::{Settings, session};
+use super::{Settings, plain, session, torch};
 use crate::data::fashion::Fashion;
 use crate::onnx_runtime::{GraphSession, OnnxRuntime};
-use crate::ops::eager::to_vec;
 
 /// A level of noise and what block-matching and 3D filtering (BM3D, Dabov et al. 2007) reaches there.
 struct Level {
@@ -50,7 +50,6 @@ impl LinearFilter {
     }
 
     /// Denoises `[n, 1, h, w]` with noise of the given standard deviation.
-    #[must_use]
     pub fn apply(&self, noisy: &Tensor, sigma: f64) -> Tensor {
         let gain = &self.values / (&self.values + sigma * sigma);
         let filter = (&self.vectors * gain).matmul(&self.vectors.tr()).to_kind(Kind::Float);
@@ -114,15 +113,13 @@ pub(super) fn evaluate(
 fn run(graph: &mut GraphSession, noisy: &Tensor, sigma: Option<f64>) -> anyhow::Result<Tensor> {
     let mut parts = Vec::new();
     for chunk in noisy.split(250, 0) {
-        let shape: Vec<usize> = chunk.size().iter().map(|&n| n as usize).collect();
-        let rows = shape[0];
-        let mut inputs = vec![Plain::f32(shape, to_vec(&chunk))?];
+        let rows = chunk.size()[0] as usize;
+        let mut inputs = vec![plain(&chunk)?];
         if let Some(sigma) = sigma {
             inputs.push(Plain::f32([rows], vec![sigma as f32; rows])?);
         }
         let outputs = graph.run(&inputs)?;
-        let pixels = outputs.first().and_then(Plain::as_f32).unwrap_or_default();
-        parts.push(Tensor::from_slice(pixels).reshape(chunk.size()));
+        parts.push(torch(outputs.first().context("the graph gives nothing")?)?);
     }
     Ok(Tensor::cat(&parts, 0))
 }

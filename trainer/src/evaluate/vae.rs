@@ -4,14 +4,13 @@
 use std::path::Path;
 
 use anyhow::Context;
-use atelier_package::{Package, Tensor as Plain};
+use atelier_package::Package;
 use tch::{Device, Kind, Tensor};
 
 use super::report::{Bound, Figure, Report};
-use super::{Settings, session};
+use super::{Settings, plain, session, torch};
 use crate::data::fashion::Fashion;
 use crate::onnx_runtime::{GraphSession, OnnxRuntime};
-use crate::ops::eager::to_vec;
 
 /// A code dimension is in use when the variance over images of its mean is above this (Burda, Grosse and
 /// Salakhutdinov 2016).
@@ -116,14 +115,4 @@ fn independent(train: &Fashion, image: &Tensor) -> f64 {
         .clamp(1e-4, 1.0 - 1e-4);
     let nats = image * chance.log() + (image * -1.0 + 1.0) * (&chance * -1.0 + 1.0).log();
     -nats.sum(Kind::Double).double_value(&[]) / image.size()[0] as f64
-}
-
-fn plain(x: &Tensor) -> anyhow::Result<Plain> {
-    let shape: Vec<usize> = x.size().iter().map(|&n| n as usize).collect();
-    Ok(Plain::f32(shape, to_vec(x))?)
-}
-
-fn torch(x: &Plain) -> anyhow::Result<Tensor> {
-    let shape: Vec<i64> = x.shape().iter().map(|&n| n as i64).collect();
-    Ok(Tensor::from_slice(x.as_f32().context("not f32")?).reshape(shape))
 }

@@ -151,7 +151,7 @@ impl Recipe for CharRnnRecipe {
 
     fn loss(&mut self, step: u64) -> Loss {
         let like = (Kind::Float, self.store.device());
-        if step % self.steps_per_epoch() == 0 {
+        if step.is_multiple_of(self.steps_per_epoch()) {
             self.state = State::zeros(self.network.config(), self.streams, self.store.device());
         }
         let kept = Tensor::rand([1, self.streams as i64, 1], like).ge(self.config.reset).to_kind(Kind::Float);

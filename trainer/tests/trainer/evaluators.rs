@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use atelier_trainer::data::fashion::Fashion;
 use atelier_trainer::data::text::Text;
+use atelier_trainer::evaluate::autoencoder::Principal;
 use atelier_trainer::evaluate::denoise::LinearFilter;
 use atelier_trainer::evaluate::kneser_ney::KneserNey;
 use atelier_trainer::evaluate::ssim::{psnr, ssim};
-use tch::Device;
+use tch::{Device, Kind};
 
 use crate::support::{fixtures, generator};
 
@@ -76,4 +77,25 @@ fn noise_and_the_linear_filter_measure_what_they_did() {
             assert!((value - expected).abs() < 0.02, "sigma {sigma}: {value}, not {expected}");
         }
     }
+}
+
+#[test]
+fn sixty_four_principal_components_keep_what_they_did() {
+    let Some(data) = real_data() else { return };
+    let train = Fashion::read(&data, "train").unwrap();
+    let test = Fashion::read(&data, "t10k").unwrap();
+    let images = test.range(0, test.len(), Device::Cpu);
+    let restored = Principal::fit(&train.range(0, train.len(), Device::Cpu), 64).restore(&images);
+    let mse = (restored - images).square().mean(Kind::Double).double_value(&[]);
+    assert!((mse - 0.00984).abs() < 1e-5, "{mse}");
+}
+
+#[test]
+fn more_principal_components_keep_more() {
+    let train = Fashion::read(&fixtures(), "train").unwrap();
+    let test = Fashion::read(&fixtures(), "t10k").unwrap();
+    let (train, images) = (train.range(0, train.len(), Device::Cpu), test.range(0, test.len(), Device::Cpu));
+    let kept = |count| psnr(&Principal::fit(&train, count).restore(&images), &images);
+    let (four, sixty) = (kept(4), kept(60));
+    assert!(four > 10.0 && sixty > four + 3.0, "{four} {sixty}");
 }

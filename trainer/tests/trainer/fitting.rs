@@ -16,6 +16,7 @@ fn small(name: &str) -> RecipeConfig {
     let mut config = recipe(name);
     (config.epochs, config.every, config.batch) = (2, 1, 32);
     match &mut config.family {
+        Family::Autoencoder(c) => (c.network.width, c.network.code) = (8, 16),
         Family::DenoisingAutoencoder(c) => c.network.width = 8,
         Family::VariationalAutoencoder(c) => (c.network.hidden, c.network.code) = (32, 8),
         Family::CharRnn(c) => {
@@ -51,7 +52,7 @@ fn tensors(dir: &Path) -> Vec<(String, Vec<u32>)> {
 #[test]
 fn two_epochs_are_one_and_a_resumed_one_bit_for_bit() {
     tch::set_num_threads(1);
-    for name in ["fashion-dae", "fashion-vae", "shakespeare-rnn"] {
+    for name in ["fashion-ae", "fashion-dae", "fashion-vae", "shakespeare-rnn"] {
         let config = small(name);
         let dir = tempfile::tempdir().unwrap();
         let (whole, parts) = (dir.path().join("whole"), dir.path().join("parts"));

@@ -1,6 +1,9 @@
 //! The trainer, from outside: operations and networks against ONNX Runtime, runs that stop and go on,
 //! files that are not what they should be, and the outside judge of ONNX files.
 
+// Clippy knows functions with #[test] as tests, but not what they share.
+#![allow(clippy::unwrap_used)]
+
 mod evaluators;
 mod fitting;
 mod judge;

@@ -11,7 +11,7 @@ use crate::support::{fixtures, generator, recipe, runtime};
 
 #[test]
 fn every_graph_of_every_recipe_agrees_with_libtorch() {
-    for name in ["fashion-dae", "fashion-vae", "shakespeare-rnn"] {
+    for name in ["fashion-ae", "fashion-dae", "fashion-vae", "shakespeare-rnn"] {
         let recipe = recipe(name).build(&fixtures(), Device::Cpu).unwrap();
         let network = recipe.network();
         for plan in network.plans() {
