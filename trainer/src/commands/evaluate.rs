@@ -16,7 +16,7 @@ pub(crate) struct Arguments {
     /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// Only print: leave the package's [metrics] as they are.
+    /// Only print: leave the package's metrics as they are.
     #[arg(long)]
     dry_run: bool,
     /// Importance samples an image (variational autoencoders).
