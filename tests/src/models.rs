@@ -6,6 +6,15 @@ use tempfile::TempDir;
 
 use crate::shipped;
 
+/// The names of the shipped models, sorted.
+pub fn names() -> Vec<String> {
+    let entries = shipped().read_dir().unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
 /// A directory of packages.
 #[derive(Debug)]
 pub struct Models {
