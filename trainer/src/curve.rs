@@ -1,10 +1,13 @@
-//! The picture of a run: its loss and its first validation figure over steps.
+//! The picture of a run: its loss and the validation figure that matters most, over steps.
 
 use std::path::Path;
 
 use anyhow::anyhow;
 use plotters::prelude::*;
 use serde_json::{Map, Value};
+
+/// The key of a line of metrics that names the figure that matters most among those of a validation.
+pub const WATCHED: &str = "watched";
 
 /// Points of the two curves: step and value.
 #[derive(Default)]
@@ -33,9 +36,9 @@ impl Curve {
         if let Some(loss) = line.get("loss").and_then(Value::as_f64) {
             self.loss.push((step, loss));
         }
-        let figure = line.iter().find(|(name, _)| name.starts_with("validation_"));
-        if let Some((name, Some(value))) = figure.map(|(name, value)| (name, value.as_f64())) {
-            self.name = name.replace('_', " ");
+        let Some(watched) = line.get(WATCHED).and_then(Value::as_str) else { return };
+        if let Some(value) = line.get(&format!("validation_{watched}")).and_then(Value::as_f64) {
+            self.name = format!("validation {watched}");
             self.validation.push((step, value));
         }
     }
@@ -97,7 +100,8 @@ mod tests {
         let metrics = dir.path().join("metrics.jsonl");
         let lines: String = (1..50)
             .map(|i| {
-                format!("{{\"step\":{i},\"loss\":{}}}\n{{\"step\":{i},\"validation_psnr\":{i}}}\n", 50 - i)
+                let figures = format!("\"validation_error\":0,\"validation_psnr\":{i},\"watched\":\"psnr\"");
+                format!("{{\"step\":{i},\"loss\":{}}}\n{{\"step\":{i},{figures}}}\n", 50 - i)
             })
             .collect();
         std::fs::write(&metrics, lines).unwrap();

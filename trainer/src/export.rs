@@ -138,6 +138,19 @@ pub fn export(
 ) -> anyhow::Result<(Package, Vec<Parity>)> {
     let mut recipe = config.build(data, Device::Cpu)?;
     let checkpoint = Checkpoint::read(&run.checkpoint())?;
+    ensure!(
+        checkpoint.fingerprint == config.fingerprint(),
+        "{} comes of another recipe than {}",
+        run.checkpoint().display(),
+        run.recipe_path().display()
+    );
+    let total = recipe.steps_per_epoch() * config.epochs;
+    if checkpoint.step < total {
+        eprintln!(
+            "this run is not finished: these are the weights after step {} of {total}",
+            checkpoint.step
+        );
+    }
     let average = checkpoint.group("average", Device::Cpu);
     recipe.store_mut().load(&average).with_context(|| run.checkpoint().display().to_string())?;
 

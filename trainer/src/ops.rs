@@ -71,8 +71,4 @@ pub trait Ops {
     fn pixel_unshuffle(&mut self, x: &Self::Tensor, r: usize) -> Self::Tensor;
     /// The inverse of [`Ops::pixel_unshuffle`].
     fn pixel_shuffle(&mut self, x: &Self::Tensor, r: usize) -> Self::Tensor;
-
-    /// Zeroes elements with probability `p` and scales the rest by `1 / (1 - p)` while training; otherwise
-    /// does nothing.
-    fn dropout(&mut self, x: &Self::Tensor, p: f64) -> Self::Tensor;
 }

@@ -128,6 +128,9 @@ impl Progress {
     ) -> anyhow::Result<()> {
         let mut line = Map::new();
         line.insert("step".into(), json!(step));
+        if let Some((first, _)) = figures.first() {
+            line.insert(curve::WATCHED.into(), json!(first));
+        }
         let mut shown = format!("step {step}:");
         for (name, value) in figures {
             line.insert(format!("validation_{name}"), json!(value));

@@ -100,12 +100,6 @@ impl CharRnn {
         &self.config
     }
 
-    /// Distinct characters.
-    #[must_use]
-    pub fn vocabulary(&self) -> usize {
-        self.vocabulary
-    }
-
     /// One character for each row: `token` i64 `[batch]` and state `h`, `c` in, logits `[batch, vocabulary]` and
     /// state out.
     pub fn step<O: Ops>(

@@ -6,23 +6,7 @@ use super::Ops;
 use crate::layers::{Conv2d, Embedding, Linear, Lstm};
 
 /// Runs networks on libtorch, as they are called. Gradients flow wherever libtorch records them.
-pub struct Eager {
-    training: bool,
-}
-
-impl Eager {
-    /// For a training step: dropout is on.
-    #[must_use]
-    pub fn training() -> Self {
-        Self { training: true }
-    }
-
-    /// For evaluation: the function that is exported.
-    #[must_use]
-    pub fn inference() -> Self {
-        Self { training: false }
-    }
-}
+pub struct Eager;
 
 /// Channels-last memory: twice the speed of libtorch's convolutions on a CPU.
 fn channels_last(x: &Tensor) -> Tensor {
@@ -129,10 +113,6 @@ impl Ops for Eager {
 
     fn pixel_shuffle(&mut self, x: &Tensor, r: usize) -> Tensor {
         x.pixel_shuffle(r as i64)
-    }
-
-    fn dropout(&mut self, x: &Tensor, p: f64) -> Tensor {
-        if self.training && p > 0.0 { x.dropout(p, true) } else { x.shallow_clone() }
     }
 }
 

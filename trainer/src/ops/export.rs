@@ -312,8 +312,4 @@ impl Ops for Export {
         let attributes = vec![("blocksize", Attribute::Int(r as i64)), ("mode", Attribute::Text("CRD"))];
         self.one("DepthToSpace", &[&x.name], attributes, shape)
     }
-
-    fn dropout(&mut self, x: &Value, _p: f64) -> Value {
-        x.clone()
-    }
 }

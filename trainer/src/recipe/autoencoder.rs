@@ -56,16 +56,16 @@ impl ImageFamily for AutoencoderFamily {
 
     fn loss(&self, images: &Tensor, step: u64, _epoch: f64) -> Loss {
         let images = if step.is_multiple_of(2) { images.shallow_clone() } else { images.flip([3]) };
-        let restored = self.reconstruct(&mut Eager::training(), &images);
+        let restored = self.reconstruct(&mut Eager, &images);
         Loss { total: (restored - images).square().mean(Kind::Float), parts: Vec::new() }
     }
 
     fn validate(&self, images: &Tensor) -> Vec<(&'static str, f64)> {
-        let restored = self.reconstruct(&mut Eager::inference(), images);
+        let restored = self.reconstruct(&mut Eager, images);
         vec![("mse", (restored - images).square().mean(Kind::Double).double_value(&[]))]
     }
 
     fn draw(&self, images: &Tensor, grid: &mut Grid) {
-        grid.row(&self.reconstruct(&mut Eager::inference(), images));
+        grid.row(&self.reconstruct(&mut Eager, images));
     }
 }

@@ -63,7 +63,7 @@ impl DenoiserFamily {
         let like = (Kind::Float, noisy.device());
         let n = noisy.size()[0];
         let (sigma, known) = (Tensor::full([n], sigma, like), Tensor::ones([n], like));
-        self.network.forward(&mut Eager::inference(), noisy, &sigma, &known).clamp(0.0, 1.0)
+        self.network.forward(&mut Eager, noisy, &sigma, &known).clamp(0.0, 1.0)
     }
 }
 
@@ -88,7 +88,7 @@ impl ImageFamily for DenoiserFamily {
         let noisy = noisy.clamp(0.0, 1.0).where_self(&limited, &noisy);
         let known = chance(self.config.blind).logical_not().to_kind(Kind::Float);
         let sigma = sigma * &known;
-        let restored = self.network.forward(&mut Eager::training(), &noisy, &sigma, &known);
+        let restored = self.network.forward(&mut Eager, &noisy, &sigma, &known);
         // The mean over images of the error in decibels: just what is reported, so that every level of noise
         // counts alike.
         let decibels = (errors(&restored, &clean) + self.config.floor).log10() * 10.0;

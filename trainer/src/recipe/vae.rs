@@ -49,7 +49,7 @@ impl VaeFamily {
 
     /// Reconstruction and divergence, each a mean over images in nats.
     fn bound(&self, image: &Tensor) -> (Tensor, Tensor) {
-        let ops = &mut Eager::training();
+        let ops = &mut Eager;
         let n = image.size()[0] as f64;
         let (mean, log_variance) = self.network.encode(ops, image);
         let code = &mean + (&log_variance * 0.5).exp() * mean.randn_like();
@@ -83,7 +83,7 @@ impl ImageFamily for VaeFamily {
     }
 
     fn draw(&self, images: &Tensor, grid: &mut Grid) {
-        let ops = &mut Eager::inference();
+        let ops = &mut Eager;
         let (mean, _) = self.network.encode(ops, images);
         let logits = self.network.decode(ops, &mean);
         grid.row(&ops.sigmoid(&logits));

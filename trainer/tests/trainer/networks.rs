@@ -35,7 +35,7 @@ fn a_sequence_is_its_steps_one_after_the_other() {
     let mut state = State::zeros(network.config(), 3, Device::Cpu);
     let (logits, last) = network.sequence(&tokens, &state, None);
     for t in 0..20 {
-        let (one, next) = network.step(&mut Eager::inference(), &tokens.get(t), &state.h, &state.c);
+        let (one, next) = network.step(&mut Eager, &tokens.get(t), &state.h, &state.c);
         let difference = (one - logits.get(t)).abs().max().double_value(&[]);
         assert!(difference < 1e-5, "step {t}: {difference}");
         state = next;

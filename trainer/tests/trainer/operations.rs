@@ -60,7 +60,6 @@ impl Graphs for EachAlone {
             plan("plane", vec![number]),
             plan("pixel_unshuffle", vec![image()]),
             plan("pixel_shuffle", vec![image()]),
-            plan("dropout", vec![row("x", 7)]),
         ]
     }
 
@@ -101,7 +100,6 @@ impl Graphs for EachAlone {
             "plane" => ops.plane(x, 3, 2),
             "pixel_unshuffle" => ops.pixel_unshuffle(x, 2),
             "pixel_shuffle" => ops.pixel_shuffle(x, 2),
-            "dropout" => ops.dropout(x, 0.5),
             other => panic!("no graph {other}"),
         };
         vec![out]
