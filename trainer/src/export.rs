@@ -35,6 +35,19 @@ pub struct Parity {
     pub max_error: f32,
 }
 
+/// A package that was written.
+#[derive(Debug)]
+pub struct Written {
+    /// The package.
+    pub package: Package,
+    /// How closely its graphs agree with libtorch.
+    pub parities: Vec<Parity>,
+    /// The steps after which its weights stood so.
+    pub step: u64,
+    /// The steps of the whole run.
+    pub total: u64,
+}
+
 /// Random inputs that fit a plan: uniform within an input's range, standard normal where there is none.
 #[must_use]
 pub fn random_inputs(plan: &GraphPlan, batch: usize, seed: u64) -> Vec<Tensor> {
@@ -135,7 +148,7 @@ pub fn export(
     directory: &Path,
     existing: Existing,
     runtime: &OnnxRuntime,
-) -> anyhow::Result<(Package, Vec<Parity>)> {
+) -> anyhow::Result<Written> {
     let mut recipe = config.build(data, Device::Cpu)?;
     let checkpoint = Checkpoint::read(&run.checkpoint())?;
     ensure!(
@@ -145,12 +158,6 @@ pub fn export(
         run.recipe_path().display()
     );
     let total = recipe.steps_per_epoch() * config.epochs;
-    if checkpoint.step < total {
-        eprintln!(
-            "this run is not finished: these are the weights after step {} of {total}",
-            checkpoint.step
-        );
-    }
     let average = checkpoint.group("average", Device::Cpu);
     recipe.store_mut().load(&average).with_context(|| run.checkpoint().display().to_string())?;
 
@@ -176,7 +183,7 @@ pub fn export(
     let writer = files
         .into_iter()
         .fold(PackageWriter::new(manifest, golden), |writer, (name, onnx)| writer.graph(name, onnx));
-    Ok((writer.write(directory, existing)?, parities))
+    Ok(Written { package: writer.write(directory, existing)?, parities, step: checkpoint.step, total })
 }
 
 /// What libtorch answers to two random rows: what every server must answer before it is ready.

@@ -26,14 +26,19 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let (run, config) = RunDir::open(&arguments.run)?;
     let runtime = OnnxRuntime::load(2)?;
     let existing = if arguments.replace { Existing::Replace } else { Existing::Refuse };
-    let (package, parities) =
-        export(&run, &config, &arguments.data.dir, &arguments.package, existing, &runtime)?;
-    for parity in parities {
+    let written = export(&run, &config, &arguments.data.dir, &arguments.package, existing, &runtime)?;
+    if written.step < written.total {
+        eprintln!(
+            "the run is not finished: these are the weights after step {} of {}",
+            written.step, written.total
+        );
+    }
+    for parity in written.parities {
         eprintln!(
             "{}: ONNX Runtime differs from libtorch by at most {:.1e} at batch sizes {BATCHES:?} (allowed {TOLERANCE:.0e})",
             parity.graph, parity.max_error
         );
     }
-    eprintln!("wrote {}", package.directory().display());
+    eprintln!("wrote {}", written.package.directory().display());
     Ok(ExitCode::SUCCESS)
 }
