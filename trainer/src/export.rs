@@ -220,6 +220,8 @@ fn manifest(run: &RunDir, config: &RecipeConfig, directory: &Path) -> anyhow::Re
         data: config.data.clone(),
         graphs: Vec::new(),
         vocabulary: None,
+        labels: None,
+        novelty: None,
         training: Some(Training {
             recipe: config.package.clone(),
             seed: config.seed,

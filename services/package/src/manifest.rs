@@ -1,6 +1,8 @@
 //! `package.toml`.
 
+mod images;
 pub(crate) mod kind;
+mod labels;
 pub(crate) mod spec;
 mod validate;
 
@@ -10,7 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::PackageError;
 use crate::name::{PackageName, Version};
+pub use images::Novelty;
 use kind::Kind;
+pub use labels::Labels;
 use spec::{Dim, TensorSpec};
 
 /// Everything that `package.toml` says. A field that is not here is an error.
@@ -35,6 +39,12 @@ pub struct Manifest {
     /// For kinds that read or write text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vocabulary: Option<Vocabulary>,
+    /// For models that know classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Labels>,
+    /// For models that refuse what is too unlike their training data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub novelty: Option<Novelty>,
     /// How it was trained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<Training>,

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use atelier_package::{
-    Dtype, Existing, Golden, GraphSpec, Kind, Manifest, Package, PackageError, PackageWriter, Repository,
-    StatePair, Tensor, TensorSpec, Version, Vocabulary,
+    Dtype, Existing, Golden, GraphSpec, Kind, Labels, Manifest, Novelty, Package, PackageError,
+    PackageWriter, Repository, StatePair, Tensor, TensorSpec, Version, Vocabulary,
 };
 use tempfile::TempDir;
 
@@ -34,6 +34,8 @@ fn manifest() -> Manifest {
             graph("blind", vec![image("image")], vec![image("denoised")]),
         ],
         vocabulary: None,
+        labels: None,
+        novelty: None,
         training: None,
         metrics: toml::toml! { psnr_db = 30.5 },
     }
@@ -248,6 +250,103 @@ fn a_character_model_must_have_its_vocabulary_and_states() {
                 m.graphs[0].state.push(twice);
             },
             "graph.step.state.h: an input or output belongs to two states",
+        ),
+    ];
+    for (spoil, expected) in cases {
+        let mut spoilt = good.clone();
+        spoil(&mut spoilt);
+        assert_eq!(spoilt.validate().unwrap_err().to_string(), expected);
+    }
+}
+
+#[test]
+fn a_generator_must_say_what_it_can_be_asked_for() {
+    let one = |name: &str, dtype| TensorSpec::new(name, dtype, ["batch".into()]);
+    let z = TensorSpec::new("z", Dtype::F32, ["batch".into(), 8.into()]);
+    let class = one("class", Dtype::I64).with_range(0.0, 1.0);
+    let age = one("age", Dtype::F32).with_range(0.0, 100.0);
+    let generator = graph("generator", vec![z.clone(), class, age], vec![image("image")]);
+    let labels = Some(Labels { names: vec!["bag".into(), "boot".into()] });
+    let good = Manifest { kind: Kind::Gan, graphs: vec![generator], labels, ..manifest() };
+    good.validate().unwrap();
+    let plain = graph("generator", vec![z], vec![image("image")]);
+    Manifest { graphs: vec![plain], labels: None, ..good.clone() }.validate().unwrap();
+    type Spoil = fn(&mut Manifest);
+    let cases: [(Spoil, &str); 9] = [
+        (|m| m.labels = None, "labels: must name the classes of the input `class`"),
+        (
+            |m| m.labels.as_mut().unwrap().names.push("coat".into()),
+            "graph.generator.inputs.class.range: must be [0, 2], the ids of the 3 names of [labels]",
+        ),
+        (|m| m.graphs[0].inputs[1].dtype = Dtype::F32, "graph.generator.inputs.class: must be i64 [batch]"),
+        (|m| drop(m.graphs[0].inputs.remove(1)), "labels: are there, but the generator has no input `class`"),
+        (
+            |m| m.graphs[0].inputs[0].shape[1] = "latent".into(),
+            "graph.generator.inputs.z: must be f32 [batch, D], D at most 4096",
+        ),
+        (
+            |m| m.graphs[0].inputs[2].range = None,
+            "graph.generator.inputs.age.range: must say the years it knows, 0 to 150 at most",
+        ),
+        (
+            |m| m.graphs[0].inputs[2].name = "mood".into(),
+            "graph.generator.inputs.mood: is none of z, class and age: nobody would give it",
+        ),
+        (
+            |m| m.graphs[0].outputs[0].shape[1] = 4.into(),
+            "graph.generator.image: must be f32 [batch, 1 or 3, h, w] of fixed h and w",
+        ),
+        (|m| m.novelty = Some(Novelty { limit: 1.0 }), "novelty: a package of kind gan has none"),
+    ];
+    for (spoil, expected) in cases {
+        let mut spoilt = good.clone();
+        spoil(&mut spoilt);
+        assert_eq!(spoilt.validate().unwrap_err().to_string(), expected);
+    }
+}
+
+#[test]
+fn an_ager_must_be_able_to_tell_what_is_no_face() {
+    let face = |name: &str| {
+        TensorSpec::new(name, Dtype::F32, ["batch".into(), 3.into(), 4.into(), 4.into()]).with_range(0.0, 1.0)
+    };
+    let one = |name: &str| TensorSpec::new(name, Dtype::F32, ["batch".into()]);
+    let good = Manifest {
+        kind: Kind::Ager,
+        graphs: vec![
+            graph("ager", vec![face("image"), one("age").with_range(0.0, 90.0)], vec![face("aged")]),
+            graph("novelty", vec![face("image")], vec![one("score")]),
+        ],
+        novelty: Some(Novelty { limit: 2.5 }),
+        ..manifest()
+    };
+    good.validate().unwrap();
+    let text = good.to_toml().unwrap();
+    assert_eq!(Manifest::parse(&text, Path::new("package.toml")).unwrap(), good);
+    type Spoil = fn(&mut Manifest);
+    let cases: [(Spoil, &str); 8] = [
+        (|m| m.novelty = None, "novelty: must say the limit of the graph `novelty`"),
+        (
+            |m| m.novelty = Some(Novelty { limit: f64::NAN }),
+            "novelty.limit: is NaN, but a finite number is right",
+        ),
+        (|m| drop(m.graphs.pop()), "graph: a package of kind ager must have a graph `novelty`"),
+        (|m| m.graphs[1].outputs[0].shape.push(2.into()), "graph.novelty.outputs.score: must be f32 [batch]"),
+        (
+            |m| m.graphs[1].inputs[0].shape[2] = 8.into(),
+            "graph.novelty.image: is 4x8, but `image` of graph.ager is 4x4",
+        ),
+        (
+            |m| m.graphs[0].outputs[0].shape[1] = 1.into(),
+            "graph.ager.aged: must be f32 [batch, 3, h, w] of fixed h and w",
+        ),
+        (
+            |m| m.graphs[0].inputs[1].range = Some([0.0, 200.0]),
+            "graph.ager.inputs.age.range: must say the years it knows, 0 to 150 at most",
+        ),
+        (
+            |m| m.labels = Some(Labels { names: vec!["old".into()] }),
+            "labels: a package of kind ager has none",
         ),
     ];
     for (spoil, expected) in cases {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{GraphSpec, Manifest};
+use super::{GraphSpec, Manifest, images};
 use crate::error::FieldError;
 use crate::tensor::Dtype;
 
@@ -28,9 +28,13 @@ pub enum Kind {
     CharRnn,
     /// Sound, a sample at a time: `step` (`token` i64 `[batch]`, … -> `logits` f32 `[batch, levels]`, …).
     Wavenet,
-    /// `generator` (`z` f32 `[batch, …]` -> `image`).
+    /// New images: `generator` (`z` f32 `[batch, D]`, drawn from a standard normal distribution -> `image` of
+    /// fixed size, grey or colour). It may also take `class`, i64 `[batch]` with range `[0, N-1]`, and then
+    /// there is `[labels]` with N names, and `age`, f32 `[batch]` in years with its range.
     Gan,
-    /// Makes a face older or younger: `ager` (`image`, `age` -> `aged`).
+    /// Makes a face older or younger: `ager` (`image`, `age` f32 `[batch]`: the age wanted in years, with its
+    /// range -> `aged`) and `novelty` (`image` -> `score` f32 `[batch]`: how far from an aligned face), with
+    /// `[novelty]`. All images are of one fixed size, in colour.
     Ager,
     /// `segmenter` (`image` -> `logits` f32 `[batch, classes, height, width]`).
     Segmentation,
@@ -85,7 +89,7 @@ impl Kind {
             }
             Self::CharRnn | Self::Wavenet => &[("step", &["token"], &["logits"])],
             Self::Gan => &[("generator", &["z"], &["image"])],
-            Self::Ager => &[("ager", &["image", "age"], &["aged"])],
+            Self::Ager => &[("ager", &["image", "age"], &["aged"]), ("novelty", &["image"], &["score"])],
             Self::Segmentation => &[("segmenter", &["image"], &["logits"])],
             Self::Anomaly => &[("detector", &["window"], &["reconstruction"])],
             Self::Onnx => &[],
@@ -118,11 +122,19 @@ impl Kind {
                 }
             }
         }
+        if manifest.labels.is_some() && !matches!(self, Self::Gan | Self::Autoencoder) {
+            return Err(FieldError::new("labels", format!("a package of kind {self} has none")));
+        }
+        if manifest.novelty.is_some() && self != Self::Ager {
+            return Err(FieldError::new("novelty", format!("a package of kind {self} has none")));
+        }
         match self {
             Self::CharRnn => char_rnn(manifest),
             _ if manifest.vocabulary.is_some() => {
                 Err(FieldError::new("vocabulary", format!("a package of kind {self} has none")))
             }
+            Self::Gan => images::gan(manifest),
+            Self::Ager => images::ager(manifest),
             _ => Ok(()),
         }
     }

@@ -37,6 +37,12 @@ impl Manifest {
         if let Some(vocabulary) = &self.vocabulary {
             vocabulary.validate()?;
         }
+        if let Some(labels) = &self.labels {
+            labels.validate()?;
+        }
+        if let Some(novelty) = &self.novelty {
+            novelty.validate()?;
+        }
         if let Some(training) = &self.training
             && !(training.minutes.is_finite() && training.minutes >= 0.0)
         {
