@@ -5,13 +5,13 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
-use tch::Device;
+use tch::{Device, Tensor};
 
 use crate::checkpoint::Checkpoint;
 use crate::optim::AdamW;
 use crate::progress::Progress;
 use crate::random;
-use crate::recipe::{Recipe, RecipeConfig};
+use crate::recipe::{Recipe, RecipeConfig, Turn};
 use crate::run::RunDir;
 use crate::store::Average;
 
@@ -22,6 +22,13 @@ pub enum Outcome {
     Finished,
     /// It was told to stop, and has saved after this many steps.
     Stopped(u64),
+}
+
+/// What a step came to, summed over its turns.
+struct Course {
+    loss: f64,
+    norm: f64,
+    parts: Vec<(&'static str, Tensor)>,
 }
 
 struct Trainer<'a> {
@@ -65,19 +72,9 @@ impl Trainer<'_> {
                 return Ok(Outcome::Stopped(step));
             }
             let began = Instant::now();
-            random::seed_torch(&[self.config.seed, random::STEP, step]);
-            let loss = self.recipe.loss(step);
-            let value = loss.total.double_value(&[]);
-            if !value.is_finite() {
-                bail!(
-                    "the loss of step {step} is {value}: the last checkpoint is kept; lower optimiser.learning_rate"
-                );
-            }
-            loss.total.backward();
             let rate = self.config.optimiser.rate(step, total);
-            let norm = self.optimiser.update(self.recipe.store(), step, rate);
-            self.average.update(self.recipe.store(), step);
-            progress.step(step, value, &loss.parts, rate, norm, began.elapsed())?;
+            let course = self.step(step, rate)?;
+            progress.step(step, course.loss, &course.parts, rate, course.norm, began.elapsed())?;
 
             let done = step + 1;
             if done.is_multiple_of(per_epoch * self.config.every) || done == total {
@@ -88,6 +85,35 @@ impl Trainer<'_> {
         }
         progress.finish(self.run)?;
         Ok(Outcome::Finished)
+    }
+
+    /// All turns of one step.
+    fn step(&mut self, step: u64, rate: f64) -> anyhow::Result<Course> {
+        let turns = self.recipe.turns();
+        let mut course = Course { loss: 0.0, norm: 0.0, parts: Vec::new() };
+        for (i, turn) in turns.iter().enumerate() {
+            // The first turn's seed has no number, so that families of one player draw what they always drew.
+            let number = (i > 0).then_some(i as u64);
+            let words: Vec<u64> = [self.config.seed, random::STEP, step].into_iter().chain(number).collect();
+            random::seed_torch(&words);
+            let loss = self.recipe.loss(step, i);
+            let value = loss.total.double_value(&[]);
+            if !value.is_finite() {
+                bail!(
+                    "the loss of step {step} is {value}: the last checkpoint is kept; lower optimiser.learning_rate"
+                );
+            }
+            loss.total.backward();
+            let same = |others: &[Turn]| others.iter().filter(|t| t.prefix == turn.prefix).count() as u64;
+            let count = step * same(&turns) + same(&turns[..i]);
+            let norm = self.optimiser.update(self.recipe.store(), turn.prefix, count, rate * turn.rate);
+            tch::no_grad(|| self.recipe.after(i));
+            course.loss += value;
+            course.norm += norm;
+            course.parts.extend(loss.parts);
+        }
+        self.average.update(self.recipe.store(), step);
+        Ok(course)
     }
 
     /// Validation and a sample, with the averaged weights.

@@ -44,7 +44,7 @@ impl<G: Graphs> Exportable for G {
     }
 
     fn eager(&self, plan: &GraphPlan, inputs: &[Tensor]) -> Vec<Tensor> {
-        tch::no_grad(|| self.run(plan.name, &mut Eager, inputs))
+        tch::no_grad(|| self.run(plan.name, &mut Eager::exact(), inputs))
     }
 
     fn export(&self, plan: &GraphPlan) -> Exported {

@@ -84,12 +84,13 @@ impl AdamW {
         Self { first: zeros(), second: zeros(), config }
     }
 
-    /// One update with the gradients in the store, which are cleared. Returns their global norm before
-    /// clipping. `step` counts from 0.
-    pub fn update(&mut self, store: &Store, step: u64, rate: f64) -> f64 {
+    /// One update of the parameters whose names start with `prefix`, with the gradients in the store. All
+    /// gradients are cleared, those of other parameters too. Returns the global norm before clipping of those
+    /// used. `count` is how often these parameters have moved before.
+    pub fn update(&mut self, store: &Store, prefix: &str, count: u64, rate: f64) -> f64 {
         tch::no_grad(|| {
-            let mut squares: Vec<Tensor> = Vec::new();
-            for p in store.parameters() {
+            let mut squares: Vec<Tensor> = vec![Tensor::zeros([], (Kind::Double, store.device()))];
+            for p in store.parameters().iter().filter(|p| p.name.starts_with(prefix)) {
                 let gradient = p.value.grad();
                 if gradient.defined() {
                     squares.push(gradient.square().sum(Kind::Double));
@@ -98,11 +99,15 @@ impl AdamW {
             let norm = Tensor::stack(&squares, 0).sum(Kind::Double).double_value(&[]).sqrt();
             let c = &self.config;
             let scale = if c.clip > 0.0 && norm > c.clip { c.clip / norm } else { 1.0 };
-            let count = (step + 1) as i32;
+            let count = (count + 1) as i32;
             let (fix1, fix2) = (1.0 - c.beta1.powi(count), 1.0 - c.beta2.powi(count));
             for ((p, m), v) in store.parameters().iter().zip(&mut self.first).zip(&mut self.second) {
                 let mut gradient = p.value.grad();
                 if !gradient.defined() {
+                    continue;
+                }
+                if !p.name.starts_with(prefix) {
+                    let _ = gradient.zero_();
                     continue;
                 }
                 if scale < 1.0 {

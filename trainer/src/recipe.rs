@@ -16,6 +16,7 @@ use tch::{Device, Tensor};
 
 use crate::data::DataError;
 use crate::graphs::Exportable;
+use crate::ops::eager::Precision;
 use crate::optim::OptimiserConfig;
 use crate::store::Store;
 use autoencoder::AutoencoderFamily;
@@ -39,6 +40,8 @@ pub struct RecipeConfig {
     pub seed: u64,
     /// Passes over the training data.
     pub epochs: u64,
+    /// What convolutions and fully connected layers calculate in while training.
+    pub precision: Precision,
     /// Samples (or parallel streams of text) in a step.
     pub batch: usize,
     /// Validation, a picture and a checkpoint after this many epochs.
@@ -123,6 +126,9 @@ impl RecipeConfig {
             Family::Autoencoder(c) => c.validate(),
             Family::DenoisingAutoencoder(c) => c.validate(),
             Family::VariationalAutoencoder(c) => c.validate(),
+            Family::CharRnn(_) if self.precision != Precision::F32 => {
+                Err("precision must be \"f32\" for a family of kind char-rnn".into())
+            }
             Family::CharRnn(c) => c.validate(),
         }
     }
@@ -130,7 +136,7 @@ impl RecipeConfig {
     /// Hash of what decides the course of a run: everything but the texts and how often it is looked at.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        let course = (self.seed, self.epochs, self.batch, &self.family, &self.optimiser);
+        let course = (self.seed, self.epochs, self.batch, self.precision, &self.family, &self.optimiser);
         // A tuple of plain structs always serialises.
         let json = serde_json::to_vec(&course).unwrap_or_default();
         hex::encode(Sha256::digest(json))
@@ -164,6 +170,21 @@ pub struct Loss {
     pub parts: Vec<(&'static str, Tensor)>,
 }
 
+/// One player's move within a step. Most families have one player, who moves all parameters; adversarial ones
+/// have two who take turns.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Turn {
+    /// The parameters that move: those whose names start with this.
+    pub prefix: &'static str,
+    /// Factor on the recipe's learning rate.
+    pub rate: f64,
+}
+
+impl Turn {
+    /// All parameters move.
+    pub const ALL: Self = Self { prefix: "", rate: 1.0 };
+}
+
 /// One family's part of a run. The loop ([`fit`](crate::fit)) owns everything that families share.
 pub trait Recipe {
     /// The network's graphs.
@@ -178,8 +199,16 @@ pub trait Recipe {
     fn store_mut(&mut self) -> &mut Store;
     /// Steps in a pass over the training data.
     fn steps_per_epoch(&self) -> u64;
-    /// The loss of step `step` (from 0). libtorch's generator is already seeded for it.
-    fn loss(&mut self, step: u64) -> Loss;
+    /// Who moves in a step, in order; the same in every step.
+    fn turns(&self) -> Vec<Turn> {
+        vec![Turn::ALL]
+    }
+    /// The loss of turn `turn` of step `step` (both from 0), f32. libtorch's generator is already seeded for
+    /// it. Gradients that reach parameters of other players are dropped.
+    fn loss(&mut self, step: u64, turn: usize) -> Loss;
+    /// Called after the turn's parameters have moved, without gradients: for what has to hold after every
+    /// update, such as a bound on weights.
+    fn after(&mut self, _turn: usize) {}
     /// Figures on the validation part, the one that matters first.
     fn validate(&mut self) -> Vec<(&'static str, f64)>;
     /// Writes something to look at into `directory`, named after `step`.

@@ -20,7 +20,8 @@ pub enum Init {
     ForgetBias,
 }
 
-/// One named parameter.
+/// One named parameter, or a buffer: something that training keeps beside them, such as the running mean of a
+/// batch normalisation.
 #[derive(Debug)]
 pub struct Parameter {
     /// Unique in its store, such as `decoder.0.weight`.
@@ -29,6 +30,14 @@ pub struct Parameter {
     pub value: Tensor,
     /// Whether weight decay pulls at it: matrices and kernels, not biases.
     pub decays: bool,
+}
+
+impl Parameter {
+    /// Whether training moves it: it is no buffer.
+    #[must_use]
+    pub fn trains(&self) -> bool {
+        self.value.requires_grad()
+    }
 }
 
 /// The parameters of a network.
@@ -54,6 +63,16 @@ impl Store {
         let value = self.draw(&shape, init).to_device(self.device).set_requires_grad(true);
         let handle = value.shallow_clone();
         self.parameters.push(Parameter { name: name.to_owned(), value, decays: shape.len() > 1 });
+        handle
+    }
+
+    /// Adds a buffer and returns a handle to its value: saved and loaded with the parameters, without a
+    /// gradient, and taken as it is where parameters are averaged.
+    pub fn buffer(&mut self, name: &str, shape: &[usize], init: Init) -> Tensor {
+        let shape: Vec<i64> = shape.iter().map(|&n| n as i64).collect();
+        let value = self.draw(&shape, init).to_device(self.device);
+        let handle = value.shallow_clone();
+        self.parameters.push(Parameter { name: name.to_owned(), value, decays: false });
         handle
     }
 
@@ -94,10 +113,10 @@ impl Store {
         self.device
     }
 
-    /// Numbers in all parameters together.
+    /// Numbers in all parameters together, without buffers.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.parameters.iter().map(|p| p.value.numel()).sum()
+        self.parameters.iter().filter(|p| p.trains()).map(|p| p.value.numel()).sum()
     }
 
     /// Detached handles to the values, by name.
@@ -181,6 +200,7 @@ impl Average {
         let weight = 1.0 - self.decay.min(warm);
         tch::no_grad(|| {
             for (average, p) in self.values.iter_mut().zip(store.parameters()) {
+                let weight = if p.trains() { weight } else { 1.0 };
                 let _ = average.lerp_(&p.value.detach(), weight);
             }
         });

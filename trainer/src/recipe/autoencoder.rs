@@ -54,18 +54,18 @@ impl ImageFamily for AutoencoderFamily {
         &self.network
     }
 
-    fn loss(&self, images: &Tensor, step: u64, _epoch: f64) -> Loss {
+    fn loss(&self, ops: &mut Eager, images: &Tensor, step: u64, _epoch: f64) -> Loss {
         let images = if step.is_multiple_of(2) { images.shallow_clone() } else { images.flip([3]) };
-        let restored = self.reconstruct(&mut Eager, &images);
+        let restored = self.reconstruct(ops, &images).to_kind(Kind::Float);
         Loss { total: (restored - images).square().mean(Kind::Float), parts: Vec::new() }
     }
 
     fn validate(&self, images: &Tensor) -> Vec<(&'static str, f64)> {
-        let restored = self.reconstruct(&mut Eager, images);
+        let restored = self.reconstruct(&mut Eager::exact(), images);
         vec![("mse", (restored - images).square().mean(Kind::Double).double_value(&[]))]
     }
 
     fn draw(&self, images: &Tensor, grid: &mut Grid) {
-        grid.row(&self.reconstruct(&mut Eager, images));
+        grid.row(&self.reconstruct(&mut Eager::exact(), images));
     }
 }

@@ -149,7 +149,7 @@ impl Recipe for CharRnnRecipe {
         (self.text.train.len() / (self.streams * self.config.window)).max(1) as u64
     }
 
-    fn loss(&mut self, step: u64) -> Loss {
+    fn loss(&mut self, step: u64, _turn: usize) -> Loss {
         let like = (Kind::Float, self.store.device());
         if step.is_multiple_of(self.steps_per_epoch()) {
             self.state = State::zeros(self.network.config(), self.streams, self.store.device());

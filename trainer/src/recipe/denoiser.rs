@@ -63,7 +63,7 @@ impl DenoiserFamily {
         let like = (Kind::Float, noisy.device());
         let n = noisy.size()[0];
         let (sigma, known) = (Tensor::full([n], sigma, like), Tensor::ones([n], like));
-        self.network.forward(&mut Eager, noisy, &sigma, &known).clamp(0.0, 1.0)
+        self.network.forward(&mut Eager::exact(), noisy, &sigma, &known).clamp(0.0, 1.0)
     }
 }
 
@@ -77,7 +77,7 @@ impl ImageFamily for DenoiserFamily {
         &self.network
     }
 
-    fn loss(&self, images: &Tensor, step: u64, _epoch: f64) -> Loss {
+    fn loss(&self, ops: &mut Eager, images: &Tensor, step: u64, _epoch: f64) -> Loss {
         let n = images.size()[0];
         let like = (Kind::Float, images.device());
         let clean = if step.is_multiple_of(2) { images.shallow_clone() } else { images.flip([3]) };
@@ -88,7 +88,7 @@ impl ImageFamily for DenoiserFamily {
         let noisy = noisy.clamp(0.0, 1.0).where_self(&limited, &noisy);
         let known = chance(self.config.blind).logical_not().to_kind(Kind::Float);
         let sigma = sigma * &known;
-        let restored = self.network.forward(&mut Eager, &noisy, &sigma, &known);
+        let restored = self.network.forward(ops, &noisy, &sigma, &known).to_kind(Kind::Float);
         // The mean over images of the error in decibels: just what is reported, so that every level of noise
         // counts alike.
         let decibels = (errors(&restored, &clean) + self.config.floor).log10() * 10.0;

@@ -9,6 +9,7 @@ use super::{Loss, Order, Recipe, RecipeConfig};
 use crate::data::DataError;
 use crate::data::fashion::Fashion;
 use crate::graphs::Exportable;
+use crate::ops::eager::{Eager, Precision};
 use crate::picture::Grid;
 use crate::random;
 use crate::store::Store;
@@ -20,8 +21,8 @@ const COLUMNS: i64 = 12;
 pub(super) trait ImageFamily {
     /// The network's graphs.
     fn network(&self) -> &dyn Exportable;
-    /// The loss of a batch; `step` counts from 0, `epoch` is how many passes came before.
-    fn loss(&self, images: &Tensor, step: u64, epoch: f64) -> Loss;
+    /// The loss of a batch, f32, with `ops` in the recipe's precision; `step` counts from 0, `epoch` is how many passes came before.
+    fn loss(&self, ops: &mut Eager, images: &Tensor, step: u64, epoch: f64) -> Loss;
     /// Figures on images that are not trained on.
     fn validate(&self, images: &Tensor) -> Vec<(&'static str, f64)>;
     /// Adds rows of pictures made from `images`.
@@ -32,6 +33,7 @@ pub(super) trait ImageFamily {
 pub(super) struct ImageRecipe<F> {
     family: F,
     seed: u64,
+    precision: Precision,
     store: Store,
     data: Fashion,
     order: Order,
@@ -49,7 +51,7 @@ impl<F: ImageFamily> ImageRecipe<F> {
         let mut store = Store::new(common.seed, device);
         let family = family(&mut store);
         let order = Order::new(common.seed, data.training_count() as usize, common.batch);
-        Ok(Self { family, seed: common.seed, store, data, order })
+        Ok(Self { family, seed: common.seed, precision: common.precision, store, data, order })
     }
 
     /// At most `count` images of the validation part. libtorch's generator starts anew, so that the noise on
@@ -78,9 +80,10 @@ impl<F: ImageFamily> Recipe for ImageRecipe<F> {
         self.order.steps_per_epoch()
     }
 
-    fn loss(&mut self, step: u64) -> Loss {
+    fn loss(&mut self, step: u64, _turn: usize) -> Loss {
         let images = self.data.batch(self.order.batch(step), self.store.device());
-        self.family.loss(&images, step, step as f64 / self.steps_per_epoch() as f64)
+        let epoch = step as f64 / self.steps_per_epoch() as f64;
+        self.family.loss(&mut Eager::with(self.precision), &images, step, epoch)
     }
 
     fn validate(&mut self) -> Vec<(&'static str, f64)> {

@@ -48,12 +48,12 @@ impl VaeFamily {
     }
 
     /// Reconstruction and divergence, each a mean over images in nats.
-    fn bound(&self, image: &Tensor) -> (Tensor, Tensor) {
-        let ops = &mut Eager;
+    fn bound(&self, ops: &mut Eager, image: &Tensor) -> (Tensor, Tensor) {
         let n = image.size()[0] as f64;
         let (mean, log_variance) = self.network.encode(ops, image);
+        let (mean, log_variance) = (mean.to_kind(Kind::Float), log_variance.to_kind(Kind::Float));
         let code = &mean + (&log_variance * 0.5).exp() * mean.randn_like();
-        let logits = self.network.decode(ops, &code);
+        let logits = self.network.decode(ops, &code).to_kind(Kind::Float);
         let reconstruction =
             logits.binary_cross_entropy_with_logits::<Tensor>(image, None, None, Reduction::Sum);
         let divergence = (log_variance.exp() + mean.square() - 1.0 - &log_variance).sum(Kind::Float) * 0.5;
@@ -66,8 +66,8 @@ impl ImageFamily for VaeFamily {
         &self.network
     }
 
-    fn loss(&self, images: &Tensor, _step: u64, epoch: f64) -> Loss {
-        let (reconstruction, divergence) = self.bound(&images.bernoulli());
+    fn loss(&self, ops: &mut Eager, images: &Tensor, _step: u64, epoch: f64) -> Loss {
+        let (reconstruction, divergence) = self.bound(ops, &images.bernoulli());
         let weight = (epoch / self.config.divergence_warmup.max(1e-9)).min(1.0);
         Loss {
             total: &reconstruction + &divergence * weight,
@@ -76,14 +76,14 @@ impl ImageFamily for VaeFamily {
     }
 
     fn validate(&self, images: &Tensor) -> Vec<(&'static str, f64)> {
-        let (reconstruction, divergence) = self.bound(&images.bernoulli());
+        let (reconstruction, divergence) = self.bound(&mut Eager::exact(), &images.bernoulli());
         let value = |t: Tensor| t.double_value(&[]);
         let divergence = value(divergence);
         vec![("elbo", value(reconstruction) + divergence), ("divergence", divergence)]
     }
 
     fn draw(&self, images: &Tensor, grid: &mut Grid) {
-        let ops = &mut Eager;
+        let ops = &mut Eager::exact();
         let (mean, _) = self.network.encode(ops, images);
         let logits = self.network.decode(ops, &mean);
         grid.row(&ops.sigmoid(&logits));

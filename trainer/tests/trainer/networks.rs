@@ -35,7 +35,7 @@ fn a_sequence_is_its_steps_one_after_the_other() {
     let mut state = State::zeros(network.config(), 3, Device::Cpu);
     let (logits, last) = network.sequence(&tokens, &state, None);
     for t in 0..20 {
-        let (one, next) = network.step(&mut Eager, &tokens.get(t), &state.h, &state.c);
+        let (one, next) = network.step(&mut Eager::exact(), &tokens.get(t), &state.h, &state.c);
         let difference = (one - logits.get(t)).abs().max().double_value(&[]);
         assert!(difference < 1e-5, "step {t}: {difference}");
         state = next;
@@ -66,7 +66,7 @@ fn fresh_networks_know_nothing_and_every_parameter_has_a_gradient() {
         let mut recipe = recipe(name).build(&fixtures(), Device::Cpu).unwrap();
         let _alone = generator();
         random::seed_torch(&[1]);
-        let loss = recipe.loss(0).total;
+        let loss = recipe.loss(0, 0).total;
         let value = loss.double_value(&[]);
         // An untrained network gives each of V characters the chance 1/V, and each pixel one half.
         let expected = expected.unwrap_or(match recipe.vocabulary() {

@@ -36,7 +36,7 @@ fn a_hundred_steps_are_those_of_libtorch() {
         let x = Tensor::randn([8, 5], (Kind::Float, Device::Cpu));
         let loss = |w: &Tensor| (x.matmul(&w.tr()).sin() - 0.3).square().mean(Kind::Float);
         loss(&ours).backward();
-        optimiser.update(&store, step, 1e-2);
+        optimiser.update(&store, "", step, 1e-2);
         reference.backward_step(&loss(&theirs));
     }
     let difference = (ours - theirs).abs().max().double_value(&[]);
@@ -58,8 +58,22 @@ fn a_gradient_is_scaled_down_to_the_clip_and_its_norm_is_told() {
     let w = store.parameter("w", &[4], Init::Constant(0.0));
     let mut optimiser = AdamW::new(&store, OptimiserConfig { clip: 1.0, ..config() });
     (&w * 3.0).sum(Kind::Float).backward();
-    assert!((optimiser.update(&store, 0, 1e-2) - 6.0).abs() < 1e-6);
+    assert!((optimiser.update(&store, "", 0, 1e-2) - 6.0).abs() < 1e-6);
     let first = &optimiser.named(&store)[0].1;
     // A tenth of the gradient, which was clipped to norm 1: a half each.
     assert!((first.double_value(&[0]) - 0.05).abs() < 1e-6);
+}
+
+#[test]
+fn a_turn_moves_its_own_parameters_and_clears_every_gradient() {
+    let mut store = Store::new(1, Device::Cpu);
+    let mine = store.parameter("mine.w", &[4], Init::Constant(0.0));
+    let other = store.parameter("other.w", &[4], Init::Constant(0.0));
+    let mut optimiser = AdamW::new(&store, config());
+    (&mine + &other * 2.0).sum(Kind::Float).backward();
+    let norm = optimiser.update(&store, "mine.", 0, 1e-2);
+    assert!((norm - 2.0).abs() < 1e-6, "only its own gradients count: {norm}");
+    assert!((mine.double_value(&[0]) + 1e-2).abs() < 1e-6);
+    assert_eq!(other.double_value(&[0]), 0.0);
+    assert_eq!(other.grad().abs().max().double_value(&[]), 0.0);
 }
