@@ -23,12 +23,14 @@
 //! Around the services lies the same stack everywhere, outermost first: [`trace`] (request id, span,
 //! one log line), [`panics`], [`concurrency`], [`drain`], [`deadline`], [`message_limit`], [`malformed`].
 
+mod blocking;
 pub mod concurrency;
 pub mod config;
 mod cut;
 pub mod deadline;
 pub mod drain;
 pub mod error;
+pub mod field;
 mod guarded;
 pub mod health;
 mod listener;
@@ -44,6 +46,7 @@ pub mod shutdown;
 pub mod telemetry;
 pub mod trace;
 
+pub use blocking::Blocking;
 pub use deadline::Deadline;
 pub use error::ServiceError;
 pub use health::Health;

@@ -5,6 +5,7 @@
 
 mod choose;
 mod describe;
+pub mod graph;
 mod service;
 
 use std::sync::Arc;

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use atelier_chassis::{Deadline, ServiceError, models};
-use atelier_engine::{Engine, Model};
+use atelier_chassis::models::graph::{Outputs, run};
+use atelier_chassis::{Blocking, Deadline, ServiceError, models};
+use atelier_engine::{Engine, Model, TensorData};
 use atelier_package::{ImageShape, Kind};
+use atelier_picture::{Encoded, Fit, Picture, message};
 use atelier_proto::codec::v1 as api;
 
-use crate::blocking::Blocking;
-use crate::fields::{self, Encoded};
+use crate::fields;
 use crate::graph;
-use crate::picture::{Fit, Picture, to_png};
 
 /// Kinds with codes, the default first.
 pub(crate) const CODING: [Kind; 2] = [Kind::VariationalAutoencoder, Kind::Autoencoder];
@@ -88,7 +88,7 @@ impl Job {
             Some(field) => ServiceError::invalid(field, "is so far out that the model has no image of it"),
             None => error,
         })?;
-        Ok(graph::pictures(shape, &values))
+        Ok(Picture::split(shape, &values))
     }
 
     /// The picture without its noise, whose level the model estimates where none is given.
@@ -111,15 +111,7 @@ impl Job {
 
     /// Pictures as the API sends them.
     pub(crate) async fn images(&self, pictures: Vec<Picture>) -> Result<Vec<api::Image>, ServiceError> {
-        self.blocking
-            .run(move || {
-                let image = |picture: &Picture| {
-                    let data = to_png(picture).map_err(ServiceError::internal)?;
-                    Ok(api::Image { data: data.into(), format: api::ImageFormat::Png.into() })
-                };
-                pictures.iter().map(image).collect()
-            })
-            .await
+        self.blocking.run(move || pictures.iter().map(message::png).collect()).await
     }
 
     /// One picture as the API sends it.
@@ -159,8 +151,9 @@ impl Job {
         graph: &str,
         rows: usize,
         inputs: Vec<(&'static str, Vec<f32>)>,
-    ) -> Result<graph::Outputs, ServiceError> {
-        graph::run(&self.model, graph, rows, inputs, self.deadline).await
+    ) -> Result<Outputs, ServiceError> {
+        let inputs = inputs.into_iter().map(|(name, values)| (name, TensorData::F32(values))).collect();
+        run(&self.model, graph, rows, inputs, self.deadline).await
     }
 
     fn finite<'a>(&self, what: &str, values: impl IntoIterator<Item = &'a f32>) -> Result<(), ServiceError> {

@@ -23,12 +23,9 @@
 //! # }
 //! ```
 
-mod blocking;
 mod codec;
 mod fields;
 mod graph;
-mod picture;
 mod service;
-mod walk;
 
 pub use service::Codec;

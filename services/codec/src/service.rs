@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 
-use atelier_chassis::{Deadline, ServiceError, models};
+use atelier_chassis::{Blocking, Deadline, ServiceError, models};
 use atelier_engine::{Engine, seed};
 use atelier_package::Kind;
+use atelier_picture::{Encoded, message, walk};
 use atelier_proto::codec::v1 as api;
 use atelier_proto::codec::v1::codec_service_server::CodecService;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use tonic::{Request, Response, Status};
 
-use crate::blocking::Blocking;
 use crate::codec::{CODING, DENOISING, Job, VARIATIONAL, mse};
-use crate::fields::{self, Encoded};
+use crate::fields;
 use crate::graph;
-use crate::walk::walk;
 
 /// The most images of one Sample request.
 const MAX_COUNT: u32 = 64;
@@ -33,7 +32,7 @@ pub struct Codec {
 impl Codec {
     /// Serves the models that `engine` has loaded.
     pub fn new(engine: Engine) -> Self {
-        Self { engine, blocking: Blocking::new() }
+        Self { engine, blocking: Blocking::default() }
     }
 
     fn job(
@@ -59,7 +58,7 @@ impl CodecService for Codec {
             let message = format!("needs a model of kind {}, but {name} is of kind {kind}", VARIATIONAL[0]);
             return Err(ServiceError::invalid("sample", message).into());
         }
-        let fit = fields::fit(request.fit)?;
+        let fit = message::fit(request.fit)?;
         let image = Encoded::new("image", request.image)?;
         let picture = job.picture(image, fit, "encoder").await?;
         let posterior = job.encode(picture).await?;
@@ -100,7 +99,7 @@ impl CodecService for Codec {
         let deadline = Deadline::of(&request);
         let request = request.into_inner();
         let job = self.job((&request.model, request.version), &CODING, deadline)?;
-        let fit = fields::fit(request.fit)?;
+        let fit = message::fit(request.fit)?;
         let image = Encoded::new("image", request.image)?;
         let original = job.picture(image, fit, "encoder").await?;
         let code = job.encode(original.clone()).await?.mean;
@@ -118,7 +117,7 @@ impl CodecService for Codec {
         let deadline = Deadline::of(&request);
         let request = request.into_inner();
         let job = self.job((&request.model, request.version), &DENOISING, deadline)?;
-        let fit = fields::fit(request.fit)?;
+        let fit = message::fit(request.fit)?;
         let sigma = match request.sigma {
             Some(sigma) => Some(fields::number("sigma", Some(sigma), 0.0, 0.0..=job.greatest_sigma())?),
             None => None,
@@ -163,7 +162,7 @@ impl CodecService for Codec {
         let request = request.into_inner();
         let job = self.job((&request.model, request.version), &CODING, deadline)?;
         let steps = fields::number("steps", request.steps, 8, 2..=MAX_STEPS)?;
-        let fit = fields::fit(request.fit)?;
+        let fit = message::fit(request.fit)?;
         let start = job.waypoint("start", request.start, fit).await?;
         let end = job.waypoint("end", request.end, fit).await?;
         let codes = walk(&start, &end, steps as usize, request.spherical);

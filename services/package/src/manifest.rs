@@ -15,7 +15,7 @@ use crate::name::{PackageName, Version};
 pub use images::Novelty;
 use kind::Kind;
 pub use labels::Labels;
-use spec::{Dim, TensorSpec};
+use spec::TensorSpec;
 
 /// Everything that `package.toml` says. A field that is not here is an error.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -161,12 +161,7 @@ impl Manifest {
     /// `image` whose channels, height and width are fixed.
     pub fn image_shape(&self) -> Option<ImageShape> {
         let mut specs = self.graphs.iter().flat_map(|g| g.inputs.iter().chain(&g.outputs));
-        specs.find_map(|s| match s.shape.as_slice() {
-            [batch, Dim::Fixed(c), Dim::Fixed(h), Dim::Fixed(w)] if s.name == "image" && batch.is_batch() => {
-                Some(ImageShape { channels: *c, height: *h, width: *w })
-            }
-            _ => None,
-        })
+        specs.find_map(|spec| spec.image_shape().filter(|_| spec.name == "image"))
     }
 }
 

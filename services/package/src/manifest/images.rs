@@ -95,12 +95,8 @@ pub(super) fn ager(manifest: &Manifest) -> Result<(), FieldError> {
 /// Height and width of a picture of fixed size and one of these numbers of channels.
 fn picture(graph: &GraphSpec, name: &str, channels: &[usize]) -> Result<(usize, usize), FieldError> {
     let spec = graph.input(name).or_else(|| graph.output(name));
-    match spec.map(|s| s.shape.as_slice()) {
-        Some([batch, Dim::Fixed(c), Dim::Fixed(h), Dim::Fixed(w)])
-            if batch.is_batch() && channels.contains(c) =>
-        {
-            Ok((*h, *w))
-        }
+    match spec.and_then(TensorSpec::image_shape) {
+        Some(shape) if channels.contains(&shape.channels) => Ok((shape.height, shape.width)),
         _ => {
             let right: Vec<String> = channels.iter().map(ToString::to_string).collect();
             let message = format!("must be f32 [batch, {}, h, w] of fixed h and w", right.join(" or "));

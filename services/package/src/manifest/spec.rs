@@ -6,6 +6,7 @@ use std::fmt;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::ImageShape;
 use crate::error::FieldError;
 use crate::name::shorten;
 use crate::tensor::{Dtype, Tensor};
@@ -138,6 +139,16 @@ impl TensorSpec {
     /// Which axis is the batch, if one is.
     pub fn batch_axis(&self) -> Option<usize> {
         self.shape.iter().position(Dim::is_batch)
+    }
+
+    /// Channels, height and width, where it is `[batch, channels, height, width]` and the last three are fixed.
+    pub fn image_shape(&self) -> Option<ImageShape> {
+        match self.shape.as_slice() {
+            [batch, Dim::Fixed(channels), Dim::Fixed(height), Dim::Fixed(width)] if batch.is_batch() => {
+                Some(ImageShape { channels: *channels, height: *height, width: *width })
+            }
+            _ => None,
+        }
     }
 
     /// The shape as one would write it: `[batch, 1, 28, 28]`.

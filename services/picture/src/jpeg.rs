@@ -13,7 +13,7 @@ const SOS: u8 = 0xda;
 
 /// Walks the segments from the start of the image to its end marker. What lies behind that is not looked
 /// at; the content of the segments is for the decoder.
-pub(super) fn check_whole(data: &[u8]) -> Result<(), String> {
+pub(crate) fn check_whole(data: &[u8]) -> Result<(), String> {
     let cut = || "it ends before its end marker, as if cut short".to_owned();
     let mut rest = data.strip_prefix(&[0xff, SOI]).ok_or("it has no start marker")?;
     let mut scans = 0;

@@ -2,26 +2,29 @@
 
 use std::sync::Arc;
 
-use atelier_chassis::ServiceError;
 use tokio::sync::Semaphore;
+
+use crate::ServiceError;
 
 /// Runs closures on tokio's blocking threads, at most as many at once as there are cores: each may hold a
 /// decoded picture of many megabytes. Clones share the bound.
 #[derive(Debug, Clone)]
-pub(crate) struct Blocking {
+pub struct Blocking {
     permits: Arc<Semaphore>,
 }
 
-impl Blocking {
+impl Default for Blocking {
     /// Bounded by the cores that this process may use.
-    pub(crate) fn new() -> Self {
+    fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
         Self { permits: Arc::new(Semaphore::new(cores)) }
     }
+}
 
+impl Blocking {
     /// Runs `work` when its turn comes. Dropping the future while it waits means that it is never run; once
     /// begun it runs to its end.
-    pub(crate) async fn run<T, F>(&self, work: F) -> Result<T, ServiceError>
+    pub async fn run<T, F>(&self, work: F) -> Result<T, ServiceError>
     where
         F: FnOnce() -> Result<T, ServiceError> + Send + 'static,
         T: Send + 'static,
@@ -34,7 +37,7 @@ impl Blocking {
             let _permit = permit;
             span.in_scope(work)
         });
-        done.await.map_err(|error| ServiceError::internal(format!("a picture's work failed: {error}")))?
+        done.await.map_err(|error| ServiceError::internal(format!("blocking work failed: {error}")))?
     }
 }
 

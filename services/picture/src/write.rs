@@ -4,12 +4,12 @@ use atelier_package::ImageShape;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 
-use super::Picture;
+use crate::Picture;
 
 /// The picture as a PNG of 8 bits a channel; values outside of 0 to 1 become the nearer end.
 ///
 /// Fails with the reason where a shape is no image: other than 1 or 3 planes, or sides that PNG cannot say.
-pub(crate) fn to_png(picture: &Picture) -> Result<Vec<u8>, String> {
+pub fn to_png(picture: &Picture) -> Result<Vec<u8>, String> {
     let ImageShape { channels, height, width } = picture.shape;
     let colour = match channels {
         1 => ExtendedColorType::L8,
@@ -34,8 +34,8 @@ pub(crate) fn to_png(picture: &Picture) -> Result<Vec<u8>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Decoded, Fit};
     use super::*;
+    use crate::{Decoded, Fit};
 
     #[test]
     fn what_is_written_is_read_back_to_the_nearest_level() {

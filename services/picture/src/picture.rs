@@ -1,34 +1,26 @@
-//! Images between their encoded form and what a model takes: planes of floats from 0 to 1.
-
-mod fit;
-mod jpeg;
-mod read;
-mod write;
+//! An image as a model takes and gives it.
 
 use atelier_package::ImageShape;
 
-pub(crate) use fit::Fit;
-pub(crate) use read::Decoded;
-pub(crate) use read::Format;
-pub(crate) use write::to_png;
+use crate::Format;
 
 /// At most this many pixels a side, of an image that comes in.
-pub(crate) const MAX_SIDE: u32 = 8192;
+pub const MAX_SIDE: u32 = 8192;
 /// At most this many pixels in all, of an image that comes in.
-pub(crate) const MAX_PIXELS: u64 = 16 << 20;
+pub const MAX_PIXELS: u64 = 16 << 20;
 
 /// An image as a model takes and gives it.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Picture {
+pub struct Picture {
     /// The size and number of planes.
-    pub(crate) shape: ImageShape,
+    pub shape: ImageShape,
     /// From 0 to 1, plane after plane, each row by row from the top.
-    pub(crate) values: Vec<f32>,
+    pub values: Vec<f32>,
 }
 
 /// Why an image that came in cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum PictureError {
+pub enum PictureError {
     /// No bytes.
     #[error("is empty, but the bytes of a PNG or JPEG file are right")]
     Empty,
@@ -69,9 +61,17 @@ pub(crate) enum PictureError {
     },
 }
 
+impl Picture {
+    /// The pictures of a tensor `[batch, channels, height, width]`, row by row of the batch.
+    pub fn split(shape: ImageShape, values: &[f32]) -> Vec<Self> {
+        let length = shape.channels * shape.height * shape.width;
+        values.chunks(length.max(1)).map(|row| Self { shape, values: row.to_vec() }).collect()
+    }
+}
+
 impl PictureError {
     /// The field of the `Image` message that is wrong.
-    pub(crate) fn field(&self) -> &'static str {
+    pub fn field(&self) -> &'static str {
         match self {
             Self::OtherFormat { .. } => "format",
             _ => "data",
@@ -80,7 +80,7 @@ impl PictureError {
 }
 
 /// Size and colour mode for people: `28x28 grey`.
-fn describe(width: u32, height: u32, colour: bool, alpha: bool) -> String {
+pub(crate) fn describe(width: u32, height: u32, colour: bool, alpha: bool) -> String {
     let mode = if colour { "colour" } else { "grey" };
     let alpha = if alpha { " with alpha" } else { "" };
     format!("{width}x{height} {mode}{alpha}")

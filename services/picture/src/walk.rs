@@ -5,7 +5,7 @@
 ///
 /// A spherical walk goes along the great circle: the angle evenly, the length linearly. Where the ends name
 /// no one circle (a zero, the same or opposite directions) it is the straight line.
-pub(crate) fn walk(start: &[f32], end: &[f32], steps: usize, spherical: bool) -> Vec<Vec<f32>> {
+pub fn walk(start: &[f32], end: &[f32], steps: usize, spherical: bool) -> Vec<Vec<f32>> {
     let circle = if spherical { Circle::through(start, end) } else { None };
     let last = steps.saturating_sub(1);
     (0..steps)

@@ -5,7 +5,7 @@ use std::io::Cursor;
 
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
-use super::{MAX_PIXELS, MAX_SIDE, PictureError, jpeg};
+use crate::{MAX_PIXELS, MAX_SIDE, PictureError, jpeg};
 
 /// What a decoder may allocate beside the pixels: 16 megapixels of 8 bytes, and room to work.
 const MAX_ALLOC: u64 = 256 << 20;
@@ -15,7 +15,7 @@ const LUMA: [f32; 3] = [0.2126, 0.7152, 0.0722];
 
 /// The formats that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
+pub enum Format {
     /// Portable Network Graphics.
     Png,
     /// Baseline or progressive JPEG.
@@ -43,13 +43,13 @@ impl Format {
 
 /// A decoded image, at its own size and depth.
 #[derive(Debug)]
-pub(crate) struct Decoded(DynamicImage);
+pub struct Decoded(DynamicImage);
 
 impl Decoded {
     /// Reads a PNG or JPEG file; if the request declares a format, the bytes must be of that.
     ///
     /// The size is judged by the header before anything is decoded.
-    pub(crate) fn read(data: &[u8], declared: Option<Format>) -> Result<Self, PictureError> {
+    pub fn read(data: &[u8], declared: Option<Format>) -> Result<Self, PictureError> {
         if data.is_empty() {
             return Err(PictureError::Empty);
         }
@@ -88,24 +88,24 @@ impl Decoded {
         DynamicImage::from_decoder(decoder).map(Self).map_err(refused)
     }
 
-    pub(super) fn width(&self) -> u32 {
+    pub(crate) fn width(&self) -> u32 {
         self.0.width()
     }
 
-    pub(super) fn height(&self) -> u32 {
+    pub(crate) fn height(&self) -> u32 {
         self.0.height()
     }
 
-    pub(super) fn is_colour(&self) -> bool {
+    pub(crate) fn is_colour(&self) -> bool {
         self.0.color().has_color()
     }
 
-    pub(super) fn has_alpha(&self) -> bool {
+    pub(crate) fn has_alpha(&self) -> bool {
         self.0.color().has_alpha()
     }
 
     /// The image over black, as one plane of luma or as red, green and blue, from 0 to 1.
-    pub(super) fn planes(&self, colour: bool) -> Vec<Vec<f32>> {
+    pub(crate) fn planes(&self, colour: bool) -> Vec<Vec<f32>> {
         let planes = if colour { 3 } else { 1 };
         match &self.0 {
             DynamicImage::ImageLuma8(b) => split::<_, 1>(b.as_raw(), false, 255.0, planes),

@@ -4,12 +4,12 @@ use atelier_package::ImageShape;
 use image::imageops::{FilterType, resize};
 use image::{ImageBuffer, Luma};
 
-use super::read::Decoded;
-use super::{Picture, PictureError, describe};
+use crate::picture::describe;
+use crate::{Decoded, Picture, PictureError};
 
 /// How. The words of the API's `Fit`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fit {
+pub enum Fit {
     /// Not at all: what does not fit is refused.
     Exact,
     /// The whole image over the whole of the model's size.
@@ -69,7 +69,7 @@ impl Fit {
     }
 
     /// The image as the model takes it.
-    pub(crate) fn apply(self, image: &Decoded, shape: ImageShape) -> Result<Picture, PictureError> {
+    pub fn apply(self, image: &Decoded, shape: ImageShape) -> Result<Picture, PictureError> {
         let colour = shape.channels == 3;
         let (width, height) = (image.width() as usize, image.height() as usize);
         let same_size = (width, height) == (shape.width, shape.height);
