@@ -177,6 +177,7 @@ pub fn export(
             inputs: exported.inputs,
             outputs: exported.outputs,
             state: exported.state,
+            ..GraphSpec::default()
         });
         files.push((plan.name, exported.onnx));
     }
@@ -222,6 +223,7 @@ fn manifest(run: &RunDir, config: &RecipeConfig, directory: &Path) -> anyhow::Re
         vocabulary: None,
         labels: None,
         novelty: None,
+        audio: None,
         training: Some(Training {
             recipe: config.package.clone(),
             seed: config.seed,

@@ -204,7 +204,7 @@ mod tests {
             sha256: String::new(),
             inputs: vec![tensor("x")],
             outputs: vec![tensor("y")],
-            state: vec![],
+            ..GraphSpec::default()
         };
         let mut case = GoldenCase::default();
         case.inputs.insert("x".into(), Tensor::f32([2, 1], vec![0.3, 0.7]).unwrap());

@@ -36,7 +36,10 @@ pub use error::{FieldError, PackageError};
 pub use golden::{DEFAULT_TOLERANCE, Golden, GoldenCase, Mismatch, compare};
 pub use manifest::kind::Kind;
 pub use manifest::spec::{Bindings, Dim, ShapeMismatch, TensorSpec};
-pub use manifest::{GraphSpec, ImageShape, Labels, Manifest, Novelty, StatePair, Training, Vocabulary};
+pub use manifest::{
+    Audio, DelayLines, GraphSpec, ImageShape, Labels, Manifest, Novelty, Speaker, StatePair, Training,
+    Vocabulary,
+};
 pub use name::{NameError, PackageName, Version};
 pub use package::{GOLDEN_FILE, MANIFEST_FILE, Package};
 pub use repository::{Rejected, Repository};

@@ -1,5 +1,7 @@
 //! `package.toml`.
 
+mod audio;
+mod delay;
 mod images;
 pub(crate) mod kind;
 mod labels;
@@ -12,6 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::PackageError;
 use crate::name::{PackageName, Version};
+pub use audio::{Audio, Speaker};
+pub use delay::DelayLines;
 pub use images::Novelty;
 use kind::Kind;
 pub use labels::Labels;
@@ -45,6 +49,9 @@ pub struct Manifest {
     /// For models that refuse what is too unlike their training data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub novelty: Option<Novelty>,
+    /// For kinds that make speech.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio: Option<Audio>,
     /// How it was trained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<Training>,
@@ -55,7 +62,7 @@ pub struct Manifest {
 }
 
 /// One ONNX graph.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GraphSpec {
     /// What the services call it: `denoiser`, `encoder`, `step` …
@@ -71,9 +78,17 @@ pub struct GraphSpec {
     /// For a step graph: which output of one step is which input of the next.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub state: Vec<StatePair>,
+    /// For a step graph: what it is given of outputs of steps long past.
+    #[serde(default, rename = "delay", skip_serializing_if = "Vec::is_empty")]
+    pub delays: Vec<DelayLines>,
 }
 
 impl GraphSpec {
+    /// Whether it is run a step at a time, with what it remembers handed from step to step.
+    pub fn is_step(&self) -> bool {
+        !self.state.is_empty() || !self.delays.is_empty()
+    }
+
     /// The input of this name.
     pub fn input(&self, name: &str) -> Option<&TensorSpec> {
         self.inputs.iter().find(|s| s.name == name)

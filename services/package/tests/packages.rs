@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 fn graph(name: &str, inputs: Vec<TensorSpec>, outputs: Vec<TensorSpec>) -> GraphSpec {
     let file = format!("{name}.onnx");
-    GraphSpec { name: name.into(), file, sha256: "0".repeat(64), inputs, outputs, state: vec![] }
+    GraphSpec { name: name.into(), file, sha256: "0".repeat(64), inputs, outputs, ..Default::default() }
 }
 
 fn image(name: &str) -> TensorSpec {
@@ -36,6 +36,7 @@ fn manifest() -> Manifest {
         vocabulary: None,
         labels: None,
         novelty: None,
+        audio: None,
         training: None,
         metrics: toml::toml! { psnr_db = 30.5 },
     }

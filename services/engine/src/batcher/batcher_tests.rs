@@ -55,7 +55,7 @@ impl Bench {
             sha256: String::new(),
             inputs: vec![tensor("x")],
             outputs: vec![tensor("y")],
-            state: vec![],
+            ..GraphSpec::default()
         };
         let setup = Setup {
             name: "test/1/double".into(),

@@ -64,6 +64,7 @@ impl Bench {
             inputs: vec![TensorSpec::new("token", Dtype::I64, ["batch".into()]), state("h")],
             outputs: vec![TensorSpec::new("logits", Dtype::F32, ["batch".into(), 2.into()]), state("h_next")],
             state: vec![StatePair { input: "h".into(), output: "h_next".into() }],
+            ..GraphSpec::default()
         };
         let (broken, allowed) = (Arc::clone(&fail), Arc::clone(&repairs));
         let setup = Setup {

@@ -200,6 +200,7 @@ mod tests {
             inputs: vec![state("h"), TensorSpec::new("token", Dtype::I64, ["batch".into()])],
             outputs: vec![TensorSpec::new("logits", Dtype::F32, ["batch".into(), 5.into()]), state("h_next")],
             state: vec![StatePair { input: "h".into(), output: "h_next".into() }],
+            ..GraphSpec::default()
         }
     }
 

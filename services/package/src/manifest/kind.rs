@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{GraphSpec, Manifest, images};
+use super::{GraphSpec, Manifest, audio, images};
 use crate::error::FieldError;
 use crate::tensor::Dtype;
 
@@ -26,7 +26,9 @@ pub enum Kind {
     /// Text, a character at a time: `step` (`token` i64 `[batch]`, state in -> `logits` f32 `[batch, V]`,
     /// state out) with its state pairs, and `[vocabulary]` with V characters.
     CharRnn,
-    /// Sound, a sample at a time: `step` (`token` i64 `[batch]`, … -> `logits` f32 `[batch, levels]`, …).
+    /// Speech, a sample at a time: `step` (`token` i64 `[batch]`, `condition` f32 `[batch, K]`, delay lines in
+    /// -> `logits` f32 `[batch, levels]`, delay lines out) with its `[[graph.delay]]`, and `[audio]`. The
+    /// condition is a one-hot digit, a one-hot speaker, and how far the digit is, in the order of `[audio]`.
     Wavenet,
     /// New images: `generator` (`z` f32 `[batch, D]`, drawn from a standard normal distribution -> `image` of
     /// fixed size, grey or colour). It may also take `class`, i64 `[batch]` with range `[0, N-1]`, and then
@@ -87,7 +89,8 @@ impl Kind {
             Self::VariationalAutoencoder => {
                 &[("encoder", &["image"], &["mean", "log_variance"]), ("decoder", &["code"], &["image"])]
             }
-            Self::CharRnn | Self::Wavenet => &[("step", &["token"], &["logits"])],
+            Self::CharRnn => &[("step", &["token"], &["logits"])],
+            Self::Wavenet => &[("step", &["token", "condition"], &["logits"])],
             Self::Gan => &[("generator", &["z"], &["image"])],
             Self::Ager => &[("ager", &["image", "age"], &["aged"]), ("novelty", &["image"], &["score"])],
             Self::Segmentation => &[("segmenter", &["image"], &["logits"])],
@@ -128,6 +131,9 @@ impl Kind {
         if manifest.novelty.is_some() && self != Self::Ager {
             return Err(FieldError::new("novelty", format!("a package of kind {self} has none")));
         }
+        if manifest.audio.is_some() && self != Self::Wavenet {
+            return Err(FieldError::new("audio", format!("a package of kind {self} has none")));
+        }
         match self {
             Self::CharRnn => char_rnn(manifest),
             _ if manifest.vocabulary.is_some() => {
@@ -135,6 +141,7 @@ impl Kind {
             }
             Self::Gan => images::gan(manifest),
             Self::Ager => images::ager(manifest),
+            Self::Wavenet => audio::wavenet(manifest),
             _ => Ok(()),
         }
     }

@@ -43,6 +43,9 @@ impl Manifest {
         if let Some(novelty) = &self.novelty {
             novelty.validate()?;
         }
+        if let Some(audio) = &self.audio {
+            audio.validate()?;
+        }
         if let Some(training) = &self.training
             && !(training.minutes.is_finite() && training.minutes >= 0.0)
         {
@@ -131,6 +134,15 @@ impl GraphSpec {
             }
             if !seen.insert(("in", &pair.input)) || !seen.insert(("out", &pair.output)) {
                 return Err(FieldError::new(field, "an input or output belongs to two states"));
+            }
+        }
+        for lines in &self.delays {
+            lines.validate(self)?;
+            if !seen.insert(("in", &lines.input)) || !seen.insert(("out", &lines.output)) {
+                return Err(FieldError::new(
+                    format!("{at}.delay.{}", lines.input),
+                    "an input or output belongs to two states or delay lines",
+                ));
             }
         }
         Ok(())
