@@ -4,6 +4,7 @@ pub(crate) mod data;
 pub(crate) mod evaluate;
 pub(crate) mod export;
 pub(crate) mod fit;
+pub(crate) mod report;
 
 use std::path::PathBuf;
 

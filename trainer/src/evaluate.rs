@@ -48,17 +48,17 @@ pub fn evaluate(
 }
 
 /// A session over one of the package's graphs.
-fn session(package: &Package, runtime: &OnnxRuntime, graph: &str) -> anyhow::Result<GraphSession> {
+pub(crate) fn session(package: &Package, runtime: &OnnxRuntime, graph: &str) -> anyhow::Result<GraphSession> {
     let spec = package.manifest().graph(graph).with_context(|| format!("there is no graph {graph}"))?;
     runtime.graph(&package.graph_bytes(graph)?, &spec.inputs, &spec.outputs)
 }
 
-fn plain(x: &Tensor) -> anyhow::Result<Plain> {
+pub(crate) fn plain(x: &Tensor) -> anyhow::Result<Plain> {
     let shape: Vec<usize> = x.size().iter().map(|&n| n as usize).collect();
     Ok(Plain::f32(shape, to_vec(x))?)
 }
 
-fn torch(x: &Plain) -> anyhow::Result<Tensor> {
+pub(crate) fn torch(x: &Plain) -> anyhow::Result<Tensor> {
     let shape: Vec<i64> = x.shape().iter().map(|&n| n as i64).collect();
     Ok(Tensor::from_slice(x.as_f32().context("not f32")?).reshape(shape))
 }

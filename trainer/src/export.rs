@@ -219,6 +219,7 @@ fn manifest(run: &RunDir, config: &RecipeConfig, directory: &Path) -> anyhow::Re
         summary: config.summary.clone(),
         licence: config.licence.clone(),
         data: config.data.clone(),
+        limits: config.limits.clone(),
         graphs: Vec::new(),
         vocabulary: None,
         labels: None,

@@ -1,5 +1,6 @@
 //! Trains the models of the fleet with libtorch and exports them to ONNX.
 
+pub mod card;
 pub mod checkpoint;
 pub mod curve;
 pub mod data;
@@ -16,6 +17,7 @@ pub mod onnx;
 pub mod onnx_runtime;
 pub mod ops;
 pub mod optim;
+pub mod page;
 pub mod picture;
 pub mod progress;
 pub mod random;

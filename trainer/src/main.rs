@@ -22,6 +22,8 @@ enum Command {
     Export(commands::export::Arguments),
     /// Measure a package on the test split and write what it reached into it.
     Evaluate(commands::evaluate::Arguments),
+    /// Make one HTML page of a run: its course, its samples, its recipe.
+    Report(commands::report::Arguments),
     /// The data sets that recipes read.
     Data(commands::data::Arguments),
 }
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         Command::Fit(arguments) => commands::fit::run(arguments),
         Command::Export(arguments) => commands::export::run(arguments),
         Command::Evaluate(arguments) => commands::evaluate::run(arguments),
+        Command::Report(arguments) => commands::report::run(arguments),
         Command::Data(arguments) => commands::data::run(arguments),
     };
     match result {

@@ -35,6 +35,14 @@ impl Grid {
     /// # Errors
     /// Names the file that cannot be written.
     pub fn write(&self, path: &Path) -> anyhow::Result<()> {
+        std::fs::write(path, self.png()?).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// As the bytes of a PNG file.
+    ///
+    /// # Errors
+    /// The picture cannot be encoded.
+    pub fn png(&self) -> anyhow::Result<Vec<u8>> {
         let size = self.rows.first().map_or(1, |row| row.0);
         let pitch = size + GAP;
         let (width, height) = (self.columns * pitch + GAP, self.rows.len() * pitch + GAP);
@@ -49,6 +57,8 @@ impl Grid {
                 .flatten();
             pixel.0 = [value.map_or(40, |v| (v.clamp(0.0, 1.0) * 255.0).round() as u8)];
         }
-        picture.save(path).with_context(|| format!("cannot write {}", path.display()))
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, image::ImageFormat::Png).context("a picture cannot be encoded")?;
+        Ok(bytes.into_inner())
     }
 }

@@ -39,13 +39,17 @@ pub fn seed_torch(words: &[u64]) {
     tch::manual_seed(mix(words).cast_signed());
 }
 
+/// A number from the uniform distribution over [0, 1), of 53 random bits.
+pub fn unit<R: Rng>(rng: &mut R) -> f64 {
+    (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+}
+
 /// `count` numbers from the standard normal distribution (Box and Muller 1958).
 pub fn normals<R: Rng>(rng: &mut R, count: usize) -> impl Iterator<Item = f64> {
     (0..count).map(move |_| {
-        // 53 random bits; the first is kept away from 0 for the logarithm.
-        let unit = |bits: u64| (bits >> 11) as f64 / (1u64 << 53) as f64;
-        let radius = (-2.0 * (1.0 - unit(rng.next_u64())).ln()).sqrt();
-        radius * (std::f64::consts::TAU * unit(rng.next_u64())).cos()
+        // The first is kept away from 0 for the logarithm.
+        let radius = (-2.0 * (1.0 - unit(rng)).ln()).sqrt();
+        radius * (std::f64::consts::TAU * unit(rng)).cos()
     })
 }
 

@@ -36,6 +36,9 @@ pub struct RecipeConfig {
     pub licence: String,
     /// What they were trained on.
     pub data: String,
+    /// What the model must not be taken for or used for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<String>,
     /// Every random number of the run follows from it.
     pub seed: u64,
     /// Passes over the training data.

@@ -37,6 +37,9 @@ pub struct Manifest {
     pub licence: String,
     /// What it was trained on.
     pub data: String,
+    /// What it must not be taken for or used for, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<String>,
     /// The graphs, at least one.
     #[serde(rename = "graph")]
     pub graphs: Vec<GraphSpec>,

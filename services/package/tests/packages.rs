@@ -29,6 +29,7 @@ fn manifest() -> Manifest {
         summary: "Removes noise".into(),
         licence: "MIT".into(),
         data: "none".into(),
+        limits: None,
         graphs: vec![
             graph("denoiser", vec![image("image"), sigma], vec![image("denoised")]),
             graph("blind", vec![image("image")], vec![image("denoised")]),

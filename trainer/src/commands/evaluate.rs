@@ -2,6 +2,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use atelier_package::Package;
+use atelier_trainer::card::{self, exhibit};
 use atelier_trainer::evaluate::{Settings, evaluate};
 use atelier_trainer::onnx_runtime::OnnxRuntime;
 
@@ -16,7 +17,7 @@ pub(crate) struct Arguments {
     /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// Only print: leave the package's metrics as they are.
+    /// Only print: leave the package's metrics and its model card (README.md) as they are.
     #[arg(long)]
     dry_run: bool,
     /// Importance samples an image (variational autoencoders).
@@ -39,6 +40,8 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
     if !arguments.dry_run && arguments.limit.is_none() {
         package.write_metrics(report.metrics())?;
+        let exhibit = exhibit::make(&package, &arguments.data.dir, &runtime)?;
+        card::write(&package, &report, exhibit.as_ref())?;
     }
     Ok(if report.accepted() { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }

@@ -16,14 +16,14 @@ use crate::onnx_runtime::{GraphSession, OnnxRuntime};
 const WINDOW: usize = 256;
 
 /// The network's step graph with the states of all its streams.
-struct Streams {
+pub(crate) struct Streams {
     graph: GraphSession,
     state: Vec<Plain>,
     vocabulary: usize,
 }
 
 impl Streams {
-    fn new(package: &Package, runtime: &OnnxRuntime, count: usize) -> anyhow::Result<Self> {
+    pub(crate) fn new(package: &Package, runtime: &OnnxRuntime, count: usize) -> anyhow::Result<Self> {
         let spec = package.manifest().graph("step").context("there is no graph step")?;
         let zeros = spec.inputs[1..].iter().map(|input| {
             let size = |dim: &atelier_package::Dim| match dim {
@@ -39,13 +39,19 @@ impl Streams {
         Ok(Self { graph: session(package, runtime, "step")?, state, vocabulary })
     }
 
-    /// Feeds one character to each stream and returns the nats of the ones that follow, summed.
-    fn step(&mut self, tokens: &[i64], targets: &[i64]) -> anyhow::Result<f64> {
+    /// Feeds one character to each stream and returns the logits of the next, `[streams, vocabulary]`.
+    pub(crate) fn logits(&mut self, tokens: &[i64]) -> anyhow::Result<Vec<f32>> {
         let mut inputs = vec![Plain::i64([tokens.len()], tokens.to_vec())?];
         inputs.append(&mut self.state);
         let mut outputs = self.graph.run(&inputs)?;
         self.state = outputs.split_off(1);
         let logits = outputs.first().and_then(Plain::as_f32).context("step must give logits")?;
+        Ok(logits.to_vec())
+    }
+
+    /// Feeds one character to each stream and returns the nats of the ones that follow, summed.
+    fn step(&mut self, tokens: &[i64], targets: &[i64]) -> anyhow::Result<f64> {
+        let logits = self.logits(tokens)?;
         let rows = logits.chunks_exact(self.vocabulary);
         Ok(rows.zip(targets).map(|(row, &target)| nats(row, target as usize)).sum())
     }

@@ -68,7 +68,9 @@ impl Figure {
         self
     }
 
-    fn verdict(&self) -> &'static str {
+    /// Whether the aim or the accepted level is reached, in a word or two; empty without levels.
+    #[must_use]
+    pub fn verdict(&self) -> &'static str {
         let met = |bound: Option<Bound>| bound.is_some_and(|b| b.met(self.value));
         match (self.accepted, met(self.aim), met(self.accepted)) {
             (None, ..) => "",

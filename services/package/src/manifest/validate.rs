@@ -12,7 +12,8 @@ const METRICS_DEPTH: usize = 8;
 impl Manifest {
     /// Whether every field says something possible, and the package has the graphs of its kind.
     pub fn validate(&self) -> Result<(), FieldError> {
-        for (field, text) in [("summary", &self.summary), ("licence", &self.licence), ("data", &self.data)] {
+        let lines = [("summary", &self.summary), ("licence", &self.licence), ("data", &self.data)];
+        for (field, text) in lines.into_iter().chain(self.limits.as_ref().map(|text| ("limits", text))) {
             if text.trim().is_empty() || text.len() > 1000 || text.chars().any(char::is_control) {
                 return Err(FieldError::new(field, "must be one line of 1 to 1000 bytes"));
             }

@@ -1,0 +1,130 @@
+//! Something that a package made, to be shown on its card: made by the exported graphs on ONNX Runtime.
+
+use std::path::Path;
+
+use anyhow::Context;
+use atelier_package::{Kind, Package, Tensor as Plain};
+use tch::{Device, Tensor};
+
+use crate::data::fashion::Fashion;
+use crate::evaluate::char_rnn::Streams;
+use crate::evaluate::{plain, session, torch};
+use crate::onnx_runtime::{GraphSession, OnnxRuntime};
+use crate::picture::Grid;
+use crate::random;
+
+/// What a card shows.
+pub enum Exhibit {
+    /// A picture in a file of its own beside the card.
+    Picture {
+        /// File name.
+        file: &'static str,
+        /// The file.
+        png: Vec<u8>,
+        /// What it shows.
+        caption: String,
+    },
+    /// A text.
+    Passage {
+        /// The text.
+        text: String,
+        /// What it is.
+        caption: String,
+    },
+}
+
+/// Pictures in a row of a grid.
+const COLUMNS: i64 = 12;
+
+/// Lets a package make something that can be shown; nothing for kinds that make nothing to look at.
+///
+/// # Errors
+/// Data that is missing, or graphs that fail.
+pub fn make(package: &Package, data: &Path, runtime: &OnnxRuntime) -> anyhow::Result<Option<Exhibit>> {
+    Ok(match package.manifest().kind {
+        Kind::Autoencoder => Some(restored(package, data, runtime)?),
+        Kind::DenoisingAutoencoder => Some(denoised(package, data, runtime)?),
+        Kind::VariationalAutoencoder => Some(sampled(package, data, runtime)?),
+        Kind::CharRnn => Some(written(package, runtime)?),
+        _ => None,
+    })
+}
+
+fn run(graph: &mut GraphSession, inputs: &[&Tensor]) -> anyhow::Result<Tensor> {
+    let inputs = inputs.iter().map(|x| plain(x)).collect::<anyhow::Result<Vec<Plain>>>()?;
+    torch(graph.run(&inputs)?.first().context("a graph gave nothing")?)
+}
+
+fn clothes(data: &Path) -> anyhow::Result<Tensor> {
+    Ok(Fashion::read(data, "t10k")?.range(0, COLUMNS, Device::Cpu))
+}
+
+fn picture(grid: &Grid, caption: &str) -> anyhow::Result<Exhibit> {
+    Ok(Exhibit::Picture { file: "sample.png", png: grid.png()?, caption: caption.to_owned() })
+}
+
+fn restored(package: &Package, data: &Path, runtime: &OnnxRuntime) -> anyhow::Result<Exhibit> {
+    let images = clothes(data)?;
+    let code = run(&mut session(package, runtime, "encoder")?, &[&images])?;
+    let mut grid = Grid::new(COLUMNS as usize);
+    grid.row(&images);
+    grid.row(&run(&mut session(package, runtime, "decoder")?, &[&code])?);
+    picture(&grid, "Test images of Fashion-MNIST, and what is restored from their codes")
+}
+
+fn denoised(package: &Package, data: &Path, runtime: &OnnxRuntime) -> anyhow::Result<Exhibit> {
+    let images = clothes(data)?;
+    let mut rng = random::generator(&[random::VALIDATION]);
+    let noise: Vec<f32> = random::normals(&mut rng, images.numel()).map(|x| (x * 0.3) as f32).collect();
+    let noisy = (&images + Tensor::from_slice(&noise).reshape(images.size())).clamp(0.0, 1.0);
+    let mut grid = Grid::new(COLUMNS as usize);
+    grid.row(&images);
+    grid.row(&noisy);
+    grid.row(&run(&mut session(package, runtime, "blind")?, &[&noisy])?);
+    picture(
+        &grid,
+        "Test images of Fashion-MNIST, the same with noise of standard deviation 0.3, and what is made of them",
+    )
+}
+
+fn sampled(package: &Package, data: &Path, runtime: &OnnxRuntime) -> anyhow::Result<Exhibit> {
+    let images = clothes(data)?;
+    let mean = run(&mut session(package, runtime, "encoder")?, &[&images])?;
+    let mut decoder = session(package, runtime, "decoder")?;
+    let mut grid = Grid::new(COLUMNS as usize);
+    grid.row(&images);
+    grid.row(&run(&mut decoder, &[&mean])?);
+    let mut rng = random::generator(&[random::VALIDATION]);
+    for _ in 0..3 {
+        let z: Vec<f32> = random::normals(&mut rng, mean.numel()).map(|x| x as f32).collect();
+        grid.row(&run(&mut decoder, &[&Tensor::from_slice(&z).reshape(mean.size())])?);
+    }
+    picture(
+        &grid,
+        "Test images of Fashion-MNIST, the same from the means of their codes, and images drawn anew",
+    )
+}
+
+fn written(package: &Package, runtime: &OnnxRuntime) -> anyhow::Result<Exhibit> {
+    const TEMPERATURE: f64 = 0.7;
+    let characters = package.manifest().vocabulary.as_ref().context("no vocabulary")?.characters.clone();
+    let mut stream = Streams::new(package, runtime, 1)?;
+    let mut rng = random::generator(&[random::VALIDATION]);
+    let mut token = characters.iter().position(|&c| c == '\n').unwrap_or_default() as i64;
+    let mut text = String::new();
+    while text.len() < 600 {
+        let logits = stream.logits(&[token])?;
+        let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let weights: Vec<f64> = logits.iter().map(|&x| (f64::from(x - top) / TEMPERATURE).exp()).collect();
+        let mut left = random::unit(&mut rng) * weights.iter().sum::<f64>();
+        token = weights
+            .iter()
+            .position(|w| {
+                left -= w;
+                left < 0.0
+            })
+            .unwrap_or_default() as i64;
+        text.extend(characters.get(token as usize));
+    }
+    Ok(Exhibit::Passage { text, caption: format!("Drawn at temperature {TEMPERATURE}") })
+}
