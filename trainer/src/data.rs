@@ -4,6 +4,7 @@ pub mod catalogue;
 pub mod fashion;
 pub mod fetch;
 pub mod idx;
+pub mod nasa;
 pub mod text;
 
 use std::path::{Path, PathBuf};

@@ -19,6 +19,7 @@ pub mod ops;
 pub mod optim;
 pub mod page;
 pub mod picture;
+pub mod plot;
 pub mod progress;
 pub mod random;
 pub mod recipe;

@@ -3,4 +3,5 @@
 pub mod autoencoder;
 pub mod char_rnn;
 pub mod denoiser;
+pub mod sequence_autoencoder;
 pub mod vae;

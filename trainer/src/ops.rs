@@ -23,7 +23,7 @@ pub trait Ops {
 
     /// Two-dimensional convolution, with the layer's stride, zero padding and bias.
     fn conv2d(&mut self, x: &Self::Tensor, layer: &Conv2d) -> Self::Tensor;
-    /// `x W^T + b` for `x` of `[batch, inputs]`.
+    /// `x W^T + b` for `x` of `[batch, inputs]` or `[batch, time, inputs]`.
     fn linear(&mut self, x: &Self::Tensor, layer: &Linear) -> Self::Tensor;
     /// Rows of the table: ids `i64 [batch]` to `[batch, width]`.
     fn embedding(&mut self, ids: &Self::Tensor, layer: &Embedding) -> Self::Tensor;
@@ -31,6 +31,11 @@ pub trait Ops {
     /// The four gates of an LSTM cell before their nonlinearities, `[batch, 4 hidden]` in the order input,
     /// forget, cell, output, from the input and the last hidden state `h` `[batch, hidden]`.
     fn lstm_gates(&mut self, x: &Self::Tensor, h: &Self::Tensor, layer: &Lstm) -> Self::Tensor;
+
+    /// An LSTM layer over a whole sequence `[batch, time, inputs]`, from a state of zeros: its outputs
+    /// `[batch, time, hidden]`. With `backwards` it goes from the last time to the first; the outputs stay in
+    /// the order of time.
+    fn lstm(&mut self, x: &Self::Tensor, layer: &Lstm, backwards: bool) -> Self::Tensor;
 
     /// `max(x, 0)`.
     fn relu(&mut self, x: &Self::Tensor) -> Self::Tensor;
@@ -62,6 +67,8 @@ pub trait Ops {
     fn stack(&mut self, parts: &[Self::Tensor]) -> Self::Tensor;
     /// The same number for every row of `like`: `[batch]`.
     fn fill_rows(&mut self, like: &Self::Tensor, value: f32) -> Self::Tensor;
+    /// The same features at each of `times` moments: `[batch, features]` to `[batch, times, features]`.
+    fn repeat(&mut self, x: &Self::Tensor, times: usize) -> Self::Tensor;
     /// Turns images left to right.
     fn mirror(&mut self, x: &Self::Tensor) -> Self::Tensor;
     /// One number a row, `[batch]`, spread over a plane `[batch, 1, height, width]`.

@@ -4,6 +4,7 @@ pub mod autoencoder;
 pub mod char_rnn;
 pub mod denoiser;
 mod images;
+pub mod telemetry;
 pub mod vae;
 
 use std::collections::HashMap;
@@ -67,6 +68,8 @@ pub enum Family {
     VariationalAutoencoder(vae::VaeRecipeConfig),
     /// See [`char_rnn`].
     CharRnn(char_rnn::CharRnnRecipeConfig),
+    /// See [`telemetry`].
+    SequenceAutoencoder(telemetry::TelemetryRecipeConfig),
 }
 
 impl Family {
@@ -78,6 +81,7 @@ impl Family {
             Self::DenoisingAutoencoder(_) => Kind::DenoisingAutoencoder,
             Self::VariationalAutoencoder(_) => Kind::VariationalAutoencoder,
             Self::CharRnn(_) => Kind::CharRnn,
+            Self::SequenceAutoencoder(_) => Kind::Anomaly,
         }
     }
 }
@@ -133,6 +137,7 @@ impl RecipeConfig {
                 Err("precision must be \"f32\" for a family of kind char-rnn".into())
             }
             Family::CharRnn(c) => c.validate(),
+            Family::SequenceAutoencoder(c) => c.validate(),
         }
     }
 
@@ -161,6 +166,9 @@ impl RecipeConfig {
                 Box::new(ImageRecipe::new(self, data, device, |store| VaeFamily::new(c, store))?)
             }
             Family::CharRnn(c) => Box::new(char_rnn::CharRnnRecipe::new(self, c, data, device)?),
+            Family::SequenceAutoencoder(c) => {
+                Box::new(telemetry::TelemetryRecipe::new(self, c, data, device)?)
+            }
         })
     }
 }

@@ -83,6 +83,16 @@ impl Ops for Eager {
         x.linear(&layer.input, Some(&layer.bias)) + h.linear(&layer.hidden, None::<&Tensor>)
     }
 
+    fn lstm(&mut self, x: &Tensor, layer: &Lstm, backwards: bool) -> Tensor {
+        let turned = |x: &Tensor| if backwards { x.flip([1]) } else { x.shallow_clone() };
+        // libtorch's LSTM has two biases; ours is their sum.
+        let no_bias = layer.bias.zeros_like().detach();
+        let zeros = Tensor::zeros([1, x.size()[0], layer.width() as i64], (x.kind(), x.device()));
+        let weights = [&layer.input, &layer.hidden, &layer.bias, &no_bias];
+        let (y, ..) = turned(x).lstm(&[&zeros, &zeros], &weights, true, 1, 0.0, false, false, true);
+        turned(&y)
+    }
+
     fn relu(&mut self, x: &Tensor) -> Tensor {
         x.relu()
     }
@@ -139,6 +149,10 @@ impl Ops for Eager {
 
     fn fill_rows(&mut self, like: &Tensor, value: f32) -> Tensor {
         Tensor::full([like.size()[0]], f64::from(value), (Kind::Float, like.device()))
+    }
+
+    fn repeat(&mut self, x: &Tensor, times: usize) -> Tensor {
+        x.unsqueeze(1).expand([-1, times as i64, -1], false)
     }
 
     fn mirror(&mut self, x: &Tensor) -> Tensor {

@@ -145,7 +145,19 @@ impl Export {
         self.one("Reshape", &[&x.name, &target], vec![], shape)
     }
 
-    fn transpose(&mut self, x: &Value, order: [i64; 6]) -> Value {
+    /// [`Ops::linear`] of every step: Gemm takes matrices only.
+    fn linear_steps(&mut self, x: &Value, layer: &Linear) -> Value {
+        let weight = self.parameter(&layer.name, "transposed", &layer.weight.tr());
+        let bias = self.parameter(&layer.name, "bias", &layer.bias);
+        let mut shape = x.shape.clone();
+        if let Some(last) = shape.last_mut() {
+            *last = Dim::Fixed(layer.weight.size()[0] as usize);
+        }
+        let product = self.one("MatMul", &[&x.name, &weight], vec![], shape.clone());
+        self.one("Add", &[&product.name, &bias], vec![], shape)
+    }
+
+    fn transpose<const N: usize>(&mut self, x: &Value, order: [i64; N]) -> Value {
         let shape = order.iter().map(|&axis| x.shape[axis as usize].clone()).collect();
         self.one("Transpose", &[&x.name], vec![("perm", Attribute::Ints(order.to_vec()))], shape)
     }
@@ -172,6 +184,9 @@ impl Ops for Export {
     }
 
     fn linear(&mut self, x: &Value, layer: &Linear) -> Value {
+        if x.shape.len() > 2 {
+            return self.linear_steps(x, layer);
+        }
         let weight = self.parameter(&layer.name, "weight", &layer.weight);
         let bias = self.parameter(&layer.name, "bias", &layer.bias);
         let shape = vec![x.shape[0].clone(), Dim::Fixed(layer.weight.size()[0] as usize)];
@@ -192,6 +207,35 @@ impl Ops for Export {
         let transposed = || vec![("transB", Attribute::Int(1))];
         let from_input = self.one("Gemm", &[&x.name, &input, &bias], transposed(), shape.clone());
         self.one("Gemm", &[&h.name, &hidden, &from_input.name], transposed(), shape)
+    }
+
+    fn lstm(&mut self, x: &Value, layer: &Lstm, backwards: bool) -> Value {
+        let hidden = layer.width();
+        // ONNX orders the gates input, output, forget, cell, and has one matrix a direction.
+        let reordered = |gates: &Tensor| {
+            let quarters = gates.chunk(4, 0);
+            Tensor::cat(&[&quarters[0], &quarters[3], &quarters[1], &quarters[2]], 0).unsqueeze(0)
+        };
+        let input = self.parameter(&layer.name, "input.iofc", &reordered(&layer.input));
+        let recurrent = self.parameter(&layer.name, "hidden.iofc", &reordered(&layer.hidden));
+        let bias = reordered(&layer.bias);
+        let biases = Tensor::cat(&[bias.shallow_clone(), bias.zeros_like()], 1);
+        let biases = self.parameter(&layer.name, "biases.iofc", &biases);
+        let direction = if backwards { "reverse" } else { "forward" };
+        let attributes = vec![
+            ("hidden_size", Attribute::Int(hidden as i64)),
+            ("direction", Attribute::Text(direction)),
+        ];
+        let steps = self.transpose(x, [1, 0, 2]);
+        let mut shape = steps.shape.clone();
+        shape[2] = Dim::Fixed(hidden);
+        // The axis of directions stands after time.
+        let mut directed = shape.clone();
+        directed.insert(1, Dim::Fixed(1));
+        let y = self.one("LSTM", &[&steps.name, &input, &recurrent, &biases], attributes, directed);
+        let axis = self.list(&[1]);
+        let y = self.one("Squeeze", &[&y.name, &axis], vec![], shape);
+        self.transpose(&y, [1, 0, 2])
     }
 
     fn relu(&mut self, x: &Value) -> Value {
@@ -279,6 +323,13 @@ impl Ops for Export {
         let batch = self.one("Shape", &[&like.name], range, vec![Dim::Fixed(1)]);
         let value = self.scalar(value);
         self.one("Expand", &[&value, &batch.name], vec![], vec![like.shape[0].clone()])
+    }
+
+    fn repeat(&mut self, x: &Value, times: usize) -> Value {
+        let row = self.rows(x, &[1, x.fixed(1)]);
+        let target = self.list(&[1, times as i64, 1]);
+        let shape = vec![x.shape[0].clone(), Dim::Fixed(times), x.shape[1].clone()];
+        self.one("Expand", &[&row.name, &target], vec![], shape)
     }
 
     fn mirror(&mut self, x: &Value) -> Value {

@@ -1,0 +1,3 @@
+//! Telemetry: recordings, and the anomaly score of every row.
+
+pub mod recording;
