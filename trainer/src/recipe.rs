@@ -133,8 +133,8 @@ impl RecipeConfig {
             Family::Autoencoder(c) => c.validate(),
             Family::DenoisingAutoencoder(c) => c.validate(),
             Family::VariationalAutoencoder(c) => c.validate(),
-            Family::CharRnn(_) if self.precision != Precision::F32 => {
-                Err("precision must be \"f32\" for a family of kind char-rnn".into())
+            Family::CharRnn(_) | Family::SequenceAutoencoder(_) if self.precision != Precision::F32 => {
+                Err(format!("precision must be \"f32\" for a family of kind {}", self.family.kind()))
             }
             Family::CharRnn(c) => c.validate(),
             Family::SequenceAutoencoder(c) => c.validate(),

@@ -94,7 +94,7 @@ impl TelemetryRecipe {
     /// Restores and foretells every row of a batch, all `[batch, time, 1]` but the foretold, which lack the
     /// first row.
     fn run(&self, batch: &Batch, training: bool) -> (Tensor, Tensor) {
-        let ops = &mut Eager;
+        let ops = &mut Eager::exact();
         let dropout = |x: Tensor| if training { x.dropout(self.config.dropout, true) } else { x };
         let time = self.config.network.window as i64;
         let (value, commands) = (batch.window.narrow(2, 0, 1), batch.window.narrow(2, 1, batch.columns - 1));
@@ -147,7 +147,7 @@ impl Recipe for TelemetryRecipe {
         self.order.steps_per_epoch()
     }
 
-    fn loss(&mut self, step: u64) -> Loss {
+    fn loss(&mut self, step: u64, _turn: usize) -> Loss {
         let epoch = step / self.steps_per_epoch();
         let mut rng = random::generator(&[self.seed, random::ORDER, epoch, 1]);
         let shift = self.windows.shift(&mut rng);
