@@ -28,7 +28,8 @@ pub fn lines(panels: &[Vec<Vec<f32>>], path: &Path) -> anyhow::Result<()> {
         let span = (high - low).max(1e-6);
         for (line, colour) in panel.iter().zip(COLOURS).rev() {
             let level = |value: f32| top + ((high - value) / span * (HEIGHT - 1) as f32) as u32;
-            let place = |i: usize| MARGIN + (i * (WIDTH as usize - 1) / line.len().max(2).saturating_sub(1)) as u32;
+            let place =
+                |i: usize| MARGIN + (i * (WIDTH as usize - 1) / line.len().max(2).saturating_sub(1)) as u32;
             for (i, pair) in line.windows(2).enumerate() {
                 let (from, to) = (place(i), place(i + 1));
                 for x in from..=to {

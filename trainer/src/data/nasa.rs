@@ -52,7 +52,10 @@ impl Spacecraft {
             }
         }
         if channels.is_empty() {
-            return Err(DataError::malformed(&path, format!("no channel of {spacecraft}; there are SMAP and MSL")));
+            return Err(DataError::malformed(
+                &path,
+                format!("no channel of {spacecraft}; there are SMAP and MSL"),
+            ));
         }
         let channels = channels.into_iter().map(|(name, mut anomalies)| {
             anomalies.sort_by_key(|range| (*range.start(), *range.end()));
@@ -74,7 +77,8 @@ impl Spacecraft {
     /// Names the file that is missing or malformed.
     pub fn recording(&self, channel: &str, part: &str) -> Result<Recording, DataError> {
         let path = self.directory.join(part).join(format!("{channel}.npy"));
-        let recording = Recording::read(&read(&path)?).map_err(|e| DataError::malformed(&path, e.to_string()))?;
+        let recording =
+            Recording::read(&read(&path)?).map_err(|e| DataError::malformed(&path, e.to_string()))?;
         match recording.values().iter().position(|value| !value.is_finite()) {
             Some(at) => Err(DataError::malformed(&path, format!("value {at} is no finite number"))),
             None => Ok(recording),
@@ -91,7 +95,8 @@ impl Spacecraft {
         let columns = all.first().map_or(0, Recording::columns);
         match all.iter().zip(&self.channels).find(|(recording, _)| recording.columns() != columns) {
             Some((recording, channel)) => {
-                let message = format!("{} has {} columns, others {columns}", channel.name, recording.columns());
+                let message =
+                    format!("{} has {} columns, others {columns}", channel.name, recording.columns());
                 Err(DataError::malformed(&self.directory, message))
             }
             None => Ok(all),
@@ -134,7 +139,10 @@ P-2,SMAP,\"[[3, 4]]\",[point],20
         std::fs::write(dir.path().join("labeled_anomalies.csv"), LINES).unwrap();
         let smap = Spacecraft::read(dir.path(), "SMAP").unwrap();
         assert_eq!(smap.channels.len(), 1);
-        assert_eq!((smap.channels[0].name.as_str(), &smap.channels[0].anomalies[..]), ("P-2", &[3..=4, 10..=12][..]));
+        assert_eq!(
+            (smap.channels[0].name.as_str(), &smap.channels[0].anomalies[..]),
+            ("P-2", &[3..=4, 10..=12][..])
+        );
         let error = Spacecraft::read(dir.path(), "ISS").unwrap_err().to_string();
         assert!(error.contains("no channel of ISS"), "{error}");
         let error = smap.recording("P-2", "train").unwrap_err().to_string();

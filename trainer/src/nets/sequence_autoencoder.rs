@@ -145,8 +145,7 @@ impl Graphs for SequenceAutoencoder {
         vec![GraphPlan {
             name: "detector",
             inputs: vec![
-                TensorSpec::new("window", Dtype::F32, window)
-                    .with_range(-f64::from(LIMIT), f64::from(LIMIT)),
+                TensorSpec::new("window", Dtype::F32, window).with_range(-f64::from(LIMIT), f64::from(LIMIT)),
                 TensorSpec::new("channel", Dtype::I64, [batch()]).with_range(0.0, last),
             ],
             outputs: vec![("reconstruction", None), ("prediction", None)],

@@ -222,10 +222,8 @@ impl Ops for Export {
         let biases = Tensor::cat(&[bias.shallow_clone(), bias.zeros_like()], 1);
         let biases = self.parameter(&layer.name, "biases.iofc", &biases);
         let direction = if backwards { "reverse" } else { "forward" };
-        let attributes = vec![
-            ("hidden_size", Attribute::Int(hidden as i64)),
-            ("direction", Attribute::Text(direction)),
-        ];
+        let attributes =
+            vec![("hidden_size", Attribute::Int(hidden as i64)), ("direction", Attribute::Text(direction))];
         let steps = self.transpose(x, [1, 0, 2]);
         let mut shape = steps.shape.clone();
         shape[2] = Dim::Fixed(hidden);

@@ -23,6 +23,9 @@ fn small(name: &str) -> RecipeConfig {
             (c.network.embedding, c.network.hidden, c.window) = (16, 32, 40);
             config.batch = 16;
         }
+        Family::SequenceAutoencoder(c) => {
+            (c.network.window, c.network.hidden, c.network.code, c.network.embedding) = (20, 16, 8, 2);
+        }
     }
     config
 }
@@ -52,7 +55,7 @@ fn tensors(dir: &Path) -> Vec<(String, Vec<u32>)> {
 #[test]
 fn two_epochs_are_one_and_a_resumed_one_bit_for_bit() {
     tch::set_num_threads(1);
-    for name in ["fashion-ae", "fashion-dae", "fashion-vae", "shakespeare-rnn"] {
+    for name in ["fashion-ae", "fashion-dae", "fashion-vae", "shakespeare-rnn", "telemetry-smap"] {
         let config = small(name);
         let dir = tempfile::tempdir().unwrap();
         let (whole, parts) = (dir.path().join("whole"), dir.path().join("parts"));
@@ -154,9 +157,11 @@ fn a_loss_that_is_no_longer_finite_ends_the_run_and_keeps_the_checkpoint() {
 #[test]
 fn missing_data_is_named() {
     let dir = tempfile::tempdir().unwrap();
-    for (name, file) in
-        [("fashion-dae", "train-images-idx3-ubyte.gz"), ("shakespeare-rnn", "tinyshakespeare.txt")]
-    {
+    for (name, file) in [
+        ("fashion-dae", "train-images-idx3-ubyte.gz"),
+        ("shakespeare-rnn", "tinyshakespeare.txt"),
+        ("telemetry-msl", "labeled_anomalies.csv"),
+    ] {
         let config = small(name);
         let run = RunDir::create(&dir.path().join(name), &config).unwrap();
         let error = fit(&config, dir.path(), Device::Cpu, &run, false, &|_| false).unwrap_err().to_string();

@@ -22,7 +22,7 @@ fn the_onnx_checker_accepts_every_graph() {
     let Some(python) = python() else { return };
     let dir = tempfile::tempdir().unwrap();
     let mut files = Vec::new();
-    for name in ["fashion-ae", "fashion-dae", "fashion-vae", "shakespeare-rnn"] {
+    for name in ["fashion-ae", "fashion-dae", "fashion-vae", "shakespeare-rnn", "telemetry-smap"] {
         let recipe = recipe(name).build(&fixtures(), Device::Cpu).unwrap();
         for plan in recipe.network().plans() {
             let path = dir.path().join(format!("{name}-{}.onnx", plan.name));
@@ -30,7 +30,7 @@ fn the_onnx_checker_accepts_every_graph() {
             files.push(path);
         }
     }
-    assert_eq!(files.len(), 7);
+    assert_eq!(files.len(), 8);
     let models = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
     for package in std::fs::read_dir(models).unwrap() {
         for version in std::fs::read_dir(package.unwrap().path()).unwrap() {

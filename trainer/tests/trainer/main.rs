@@ -12,3 +12,4 @@ mod operations;
 mod optimiser;
 mod recipes;
 mod support;
+mod telemetry;

@@ -11,7 +11,7 @@ use crate::support::{fixtures, generator, recipe, runtime};
 
 #[test]
 fn every_graph_of_every_recipe_agrees_with_libtorch() {
-    for name in ["fashion-ae", "fashion-dae", "fashion-vae", "shakespeare-rnn"] {
+    for name in ["fashion-ae", "fashion-dae", "fashion-vae", "shakespeare-rnn", "telemetry-smap"] {
         let recipe = recipe(name).build(&fixtures(), Device::Cpu).unwrap();
         let network = recipe.network();
         for plan in network.plans() {
@@ -60,9 +60,12 @@ fn a_character_changes_nothing_that_was_said_before_it() {
 
 #[test]
 fn fresh_networks_know_nothing_and_every_parameter_has_a_gradient() {
-    for (name, expected) in
-        [("shakespeare-rnn", None), ("fashion-vae", Some(784.0 * 2f64.ln())), ("fashion-dae", None)]
-    {
+    for (name, expected) in [
+        ("shakespeare-rnn", None),
+        ("fashion-vae", Some(784.0 * 2f64.ln())),
+        ("fashion-dae", None),
+        ("telemetry-smap", None),
+    ] {
         let mut recipe = recipe(name).build(&fixtures(), Device::Cpu).unwrap();
         let _alone = generator();
         random::seed_torch(&[1]);

@@ -24,6 +24,10 @@ fn image() -> TensorSpec {
     TensorSpec::new("image", Dtype::F32, shape)
 }
 
+fn steps() -> TensorSpec {
+    TensorSpec::new("x", Dtype::F32, [Dim::from(Dim::BATCH), Dim::Fixed(6), Dim::Fixed(7)])
+}
+
 fn row(name: &str, width: usize) -> TensorSpec {
     TensorSpec::new(name, Dtype::F32, [Dim::from(Dim::BATCH), Dim::Fixed(width)])
 }
@@ -41,6 +45,10 @@ impl Graphs for EachAlone {
             plan("linear", vec![row("x", 7)]),
             plan("embedding", vec![ids]),
             plan("lstm_gates", vec![row("x", 7), row("h", 5)]),
+            plan("linear_steps", vec![steps()]),
+            plan("lstm", vec![steps()]),
+            plan("lstm_backwards", vec![steps()]),
+            plan("repeat", vec![row("x", 7)]),
             plan("relu", vec![row("x", 7)]),
             plan("sigmoid", vec![row("x", 7)]),
             plan("tanh", vec![row("x", 7)]),
@@ -71,6 +79,10 @@ impl Graphs for EachAlone {
             "linear" => ops.linear(x, &self.linear),
             "embedding" => ops.embedding(x, &self.embedding),
             "lstm_gates" => ops.lstm_gates(x, &inputs[1], &self.lstm),
+            "linear_steps" => ops.linear(x, &self.linear),
+            "lstm" => ops.lstm(x, &self.lstm, false),
+            "lstm_backwards" => ops.lstm(x, &self.lstm, true),
+            "repeat" => ops.repeat(x, 4),
             "relu" => ops.relu(x),
             "sigmoid" => ops.sigmoid(x),
             "tanh" => ops.tanh(x),

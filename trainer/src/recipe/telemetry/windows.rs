@@ -63,7 +63,8 @@ impl Windows {
             .filter(|source| source.trained >= window + stride)
             .collect();
         if columns < 2 || sources.is_empty() {
-            let message = format!("no channel moves, has commands, and is long enough for windows of {window}");
+            let message =
+                format!("no channel moves, has commands, and is long enough for windows of {window}");
             return Err(DataError::malformed(spacecraft.directory(), message));
         }
         let starts = |(at, source): (usize, &Source)| {
