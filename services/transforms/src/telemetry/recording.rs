@@ -40,7 +40,9 @@ impl Recording {
         }
         match std::str::from_utf8(bytes) {
             Ok(text) => Self::from_csv(text),
-            Err(_) => error("is neither NPY (it does not begin as such a file) nor CSV (it is no UTF-8 text)"),
+            Err(_) => {
+                error("is neither NPY (it does not begin as such a file) nor CSV (it is no UTF-8 text)")
+            }
         }
     }
 
@@ -79,7 +81,9 @@ impl Recording {
         let expected = rows.checked_mul(columns).and_then(|n| n.checked_mul(size));
         if expected != Some(data.len()) {
             let found = data.len();
-            return error(format!("NPY: {found} bytes of data do not make the shape {shape}: it is cut or damaged"));
+            return error(format!(
+                "NPY: {found} bytes of data do not make the shape {shape}: it is cut or damaged"
+            ));
         }
         let values = match wide {
             false => data.as_chunks().0.iter().map(|x| f32::from_le_bytes(*x)).collect(),
