@@ -5,6 +5,7 @@ pub mod fashion;
 pub mod fetch;
 pub mod idx;
 pub mod nasa;
+pub mod nuclei;
 pub mod text;
 
 use std::path::{Path, PathBuf};

@@ -5,6 +5,7 @@ pub mod autoencoder;
 pub mod char_rnn;
 pub mod denoise;
 pub mod kneser_ney;
+pub mod overlap;
 pub mod report;
 pub mod ssim;
 pub mod vae;

@@ -161,9 +161,10 @@ pub fn export(
     let average = checkpoint.group("average", Device::Cpu);
     recipe.store_mut().load(&average).with_context(|| run.checkpoint().display().to_string())?;
 
-    let network = recipe.network();
     let mut manifest = manifest(run, config, directory)?;
     manifest.vocabulary = recipe.vocabulary();
+    recipe.complete(&mut manifest);
+    let network = recipe.network();
     let mut golden = Golden { tolerance: TOLERANCE, cases: BTreeMap::new() };
     let (mut files, mut parities) = (Vec::new(), Vec::new());
     for plan in network.plans() {
@@ -225,6 +226,7 @@ fn manifest(run: &RunDir, config: &RecipeConfig, directory: &Path) -> anyhow::Re
         labels: None,
         novelty: None,
         audio: None,
+        segmentation: None,
         training: Some(Training {
             recipe: config.package.clone(),
             seed: config.seed,

@@ -4,4 +4,5 @@ pub mod autoencoder;
 pub mod char_rnn;
 pub mod denoiser;
 pub mod sequence_autoencoder;
+pub mod unet;
 pub mod vae;

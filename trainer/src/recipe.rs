@@ -5,12 +5,13 @@ pub mod char_rnn;
 pub mod denoiser;
 mod images;
 pub mod telemetry;
+pub mod nuclei;
 pub mod vae;
 
 use std::collections::HashMap;
 use std::path::Path;
 
-use atelier_package::{Kind, Vocabulary};
+use atelier_package::{Kind, Manifest, Vocabulary};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tch::{Device, Tensor};
@@ -70,6 +71,8 @@ pub enum Family {
     CharRnn(char_rnn::CharRnnRecipeConfig),
     /// See [`telemetry`].
     SequenceAutoencoder(telemetry::TelemetryRecipeConfig),
+    /// See [`nuclei`].
+    Segmentation(nuclei::NucleiRecipeConfig),
 }
 
 impl Family {
@@ -82,6 +85,7 @@ impl Family {
             Self::VariationalAutoencoder(_) => Kind::VariationalAutoencoder,
             Self::CharRnn(_) => Kind::CharRnn,
             Self::SequenceAutoencoder(_) => Kind::Anomaly,
+            Self::Segmentation(_) => Kind::Segmentation,
         }
     }
 }
@@ -138,6 +142,7 @@ impl RecipeConfig {
             }
             Family::CharRnn(c) => c.validate(),
             Family::SequenceAutoencoder(c) => c.validate(),
+            Family::Segmentation(c) => c.validate(),
         }
     }
 
@@ -169,6 +174,7 @@ impl RecipeConfig {
             Family::SequenceAutoencoder(c) => {
                 Box::new(telemetry::TelemetryRecipe::new(self, c, data, device)?)
             }
+            Family::Segmentation(c) => Box::new(nuclei::NucleiRecipe::new(self, c, data, device)?),
         })
     }
 }
@@ -204,6 +210,9 @@ pub trait Recipe {
     fn vocabulary(&self) -> Option<Vocabulary> {
         None
     }
+    /// Adds to the manifest of the package that is exported what a model of this kind has to say of itself.
+    /// The exported weights are in the store.
+    fn complete(&mut self, _manifest: &mut Manifest) {}
     /// The parameters.
     fn store(&self) -> &Store;
     /// The parameters, to change them.

@@ -5,6 +5,7 @@ mod delay;
 mod images;
 pub(crate) mod kind;
 mod labels;
+mod segmentation;
 pub(crate) mod spec;
 mod validate;
 
@@ -19,6 +20,7 @@ pub use delay::DelayLines;
 pub use images::Novelty;
 use kind::Kind;
 pub use labels::Labels;
+pub use segmentation::{Curve, Segmentation};
 use spec::TensorSpec;
 
 /// Everything that `package.toml` says. A field that is not here is an error.
@@ -55,6 +57,9 @@ pub struct Manifest {
     /// For kinds that make speech.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audio: Option<Audio>,
+    /// For models that find what is where in a picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segmentation: Option<Segmentation>,
     /// How it was trained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<Training>,

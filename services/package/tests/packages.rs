@@ -38,6 +38,7 @@ fn manifest() -> Manifest {
         labels: None,
         novelty: None,
         audio: None,
+        segmentation: None,
         training: None,
         metrics: toml::toml! { psnr_db = 30.5 },
     }

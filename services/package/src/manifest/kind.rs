@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{GraphSpec, Manifest, audio, images};
+use super::{GraphSpec, Manifest, audio, images, segmentation};
 use crate::error::FieldError;
 use crate::tensor::Dtype;
 
@@ -38,7 +38,8 @@ pub enum Kind {
     /// range -> `aged`) and `novelty` (`image` -> `score` f32 `[batch]`: how far from an aligned face), with
     /// `[novelty]`. All images are of one fixed size, in colour.
     Ager,
-    /// `segmenter` (`image` -> `logits` f32 `[batch, classes, height, width]`).
+    /// Foreground or background: `segmenter` (`image`, a grey tile of fixed size, normalised as
+    /// `[segmentation]` says -> `logits` of the foreground, of the same shape), with `[segmentation]`.
     Segmentation,
     /// Scores windows of telemetry: `detector` (`window` f32 `[batch, time, channels]` -> `reconstruction`).
     Anomaly,
@@ -134,6 +135,9 @@ impl Kind {
         if manifest.audio.is_some() && self != Self::Wavenet {
             return Err(FieldError::new("audio", format!("a package of kind {self} has none")));
         }
+        if manifest.segmentation.is_some() && self != Self::Segmentation {
+            return Err(FieldError::new("segmentation", format!("a package of kind {self} has none")));
+        }
         match self {
             Self::CharRnn => char_rnn(manifest),
             _ if manifest.vocabulary.is_some() => {
@@ -142,6 +146,7 @@ impl Kind {
             Self::Gan => images::gan(manifest),
             Self::Ager => images::ager(manifest),
             Self::Wavenet => audio::wavenet(manifest),
+            Self::Segmentation => segmentation::validate(manifest),
             _ => Ok(()),
         }
     }
