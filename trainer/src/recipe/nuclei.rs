@@ -95,13 +95,13 @@ impl NucleiRecipe {
             images.push(normalise(&nucleus.image, &linear));
             masks.push(nucleus.mask.pixels().iter().map(|p| f32::from(u8::from(*p))).collect::<Vec<_>>());
         }
-        let (multiple, crop) = (config.network.multiple(), config.augment.crop);
-        if crop > height.min(width) || height % multiple != 0 || width % multiple != 0 {
-            let message = format!(
-                "images are {width}x{height}: family.augment.crop, {crop}, must not be larger, and {multiple} must divide both"
-            );
+        let multiple = config.network.multiple();
+        if height % multiple != 0 || width % multiple != 0 {
+            let message = format!("images are {width}x{height}, the network wants multiples of {multiple}");
             return Err(DataError::malformed(data, message));
         }
+        let mut config = config.clone();
+        config.augment.crop = config.augment.crop.min(height).min(width);
         let mut store = Store::new(common.seed, device);
         let network = UNet::new(&mut store, &config.network);
         let planes: Vec<&[f32]> = images.iter().map(Plane::values).collect();
@@ -111,7 +111,7 @@ impl NucleiRecipe {
             order: Order::new(common.seed, masks.len(), common.batch),
             masks: stack(&planes, height, width).to_device(device),
             held_out: nuclei.part(Part::Validation).cloned().collect(),
-            config: config.clone(),
+            config,
             seed: common.seed,
             precision: common.precision,
             store,

@@ -8,7 +8,7 @@ use tch::{Kind, Tensor};
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct AugmentConfig {
-    /// Height and width of a crop.
+    /// Height and width of a crop; at most the images' own.
     pub crop: usize,
     /// Chance that a crop is scaled, turned by any angle and bent; the others are only turned by right
     /// angles and mirrored, and keep their pixels.
