@@ -4,8 +4,8 @@ pub mod autoencoder;
 pub mod char_rnn;
 pub mod denoiser;
 mod images;
-pub mod telemetry;
 pub mod nuclei;
+pub mod telemetry;
 pub mod vae;
 
 use std::collections::HashMap;

@@ -26,6 +26,10 @@ fn small(name: &str) -> RecipeConfig {
         Family::SequenceAutoencoder(c) => {
             (c.network.window, c.network.hidden, c.network.code, c.network.embedding) = (20, 16, 8, 2);
         }
+        Family::Segmentation(c) => {
+            (c.network.widths, c.augment.crop) = (vec![8, 12], 32);
+            config.batch = 2;
+        }
     }
     config
 }
@@ -55,7 +59,9 @@ fn tensors(dir: &Path) -> Vec<(String, Vec<u32>)> {
 #[test]
 fn two_epochs_are_one_and_a_resumed_one_bit_for_bit() {
     tch::set_num_threads(1);
-    for name in ["fashion-ae", "fashion-dae", "fashion-vae", "shakespeare-rnn", "telemetry-smap"] {
+    for name in
+        ["fashion-ae", "fashion-dae", "fashion-vae", "nuclei-unet", "shakespeare-rnn", "telemetry-smap"]
+    {
         let config = small(name);
         let dir = tempfile::tempdir().unwrap();
         let (whole, parts) = (dir.path().join("whole"), dir.path().join("parts"));
@@ -159,6 +165,7 @@ fn missing_data_is_named() {
     let dir = tempfile::tempdir().unwrap();
     for (name, file) in [
         ("fashion-dae", "train-images-idx3-ubyte.gz"),
+        ("nuclei-unet", "index.csv"),
         ("shakespeare-rnn", "tinyshakespeare.txt"),
         ("telemetry-msl", "labeled_anomalies.csv"),
     ] {

@@ -11,7 +11,9 @@ use crate::support::{fixtures, generator, recipe, runtime};
 
 #[test]
 fn every_graph_of_every_recipe_agrees_with_libtorch() {
-    for name in ["fashion-ae", "fashion-dae", "fashion-vae", "shakespeare-rnn", "telemetry-smap"] {
+    for name in
+        ["fashion-ae", "fashion-dae", "fashion-vae", "nuclei-unet", "shakespeare-rnn", "telemetry-smap"]
+    {
         let recipe = recipe(name).build(&fixtures(), Device::Cpu).unwrap();
         let network = recipe.network();
         for plan in network.plans() {
@@ -65,6 +67,7 @@ fn fresh_networks_know_nothing_and_every_parameter_has_a_gradient() {
         ("fashion-vae", Some(784.0 * 2f64.ln())),
         ("fashion-dae", None),
         ("telemetry-smap", None),
+        ("nuclei-unet", None),
     ] {
         let mut recipe = recipe(name).build(&fixtures(), Device::Cpu).unwrap();
         let _alone = generator();
