@@ -41,6 +41,8 @@ pub trait Ops {
     fn relu(&mut self, x: &Self::Tensor) -> Self::Tensor;
     /// `1 / (1 + exp(-x))`.
     fn sigmoid(&mut self, x: &Self::Tensor) -> Self::Tensor;
+    /// `e` to the power of each element.
+    fn exp(&mut self, x: &Self::Tensor) -> Self::Tensor;
     /// Hyperbolic tangent.
     fn tanh(&mut self, x: &Self::Tensor) -> Self::Tensor;
 

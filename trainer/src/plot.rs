@@ -32,11 +32,14 @@ pub fn lines(panels: &[Vec<Vec<f32>>], path: &Path) -> anyhow::Result<()> {
                 |i: usize| MARGIN + (i * (WIDTH as usize - 1) / line.len().max(2).saturating_sub(1)) as u32;
             for (i, pair) in line.windows(2).enumerate() {
                 let (from, to) = (place(i), place(i + 1));
-                for x in from..=to {
+                let at = |x: u32| {
                     let along = (x - from) as f32 / (to - from).max(1) as f32;
-                    let y = level(pair[0] + (pair[1] - pair[0]) * along);
-                    let y = y.min(top + HEIGHT - 1);
-                    picture.put_pixel(x, y, colour);
+                    level(pair[0] + (pair[1] - pair[0]) * along).min(top + HEIGHT - 1)
+                };
+                for x in from..=to {
+                    // Steep lines, too, have no gaps.
+                    let (y, next) = (at(x), at((x + 1).min(to)));
+                    (y.min(next)..=y.max(next)).for_each(|y| picture.put_pixel(x, y, colour));
                 }
             }
         }

@@ -5,6 +5,9 @@
 //! window; its last output is the code, out of which a second LSTM, running from the last row to the first,
 //! restores the values. The commands of every row are given to it: what a command does is no anomaly. Each of
 //! the first LSTM's outputs also says what value the next row has, given that row's commands.
+//!
+//! Both say how sure they are of each value: the scale of a Laplace distribution around it (Nix and Weigend 1994
+//! did so with a normal distribution, whose tails are lighter). So an error counts as much as it surprises.
 
 use atelier_package::{Dim, Dtype, TensorSpec};
 use serde::{Deserialize, Serialize};
@@ -30,6 +33,8 @@ pub struct SequenceAutoencoderConfig {
     pub code: usize,
     /// Width of a channel's embedding.
     pub embedding: usize,
+    /// The least scale of an error that it can claim: it is never surer than that.
+    pub least_scale: f32,
 }
 
 /// The network.
@@ -44,6 +49,14 @@ pub struct SequenceAutoencoder {
     restored: Linear,
     mixed: Linear,
     predicted: Linear,
+}
+
+/// Values that a network expects, and how sure it is of each.
+pub struct Expected<T> {
+    /// The values.
+    pub value: T,
+    /// The scale of each one's error, at least the network's least.
+    pub scale: T,
 }
 
 /// What the encoder makes of a window.
@@ -73,9 +86,9 @@ impl SequenceAutoencoder {
             encoder: Lstm::new(store, "encoder", columns + embedding, hidden),
             code: Linear::new(store, "code", hidden, code),
             decoder: Lstm::new(store, "decoder", code + embedding + commands, hidden),
-            restored: Linear::new(store, "restored", hidden, 1),
+            restored: Linear::new(store, "restored", hidden, 2),
             mixed: Linear::new(store, "mixed", hidden + embedding + commands, hidden),
-            predicted: Linear::new(store, "predicted", hidden, 1),
+            predicted: Linear::new(store, "predicted", hidden, 2),
         }
     }
 
@@ -100,19 +113,20 @@ impl SequenceAutoencoder {
         ops.tanh(&code)
     }
 
-    /// The values that a code says, `[batch, time, 1]`, given the commands `[batch, time, columns - 1]`.
+    /// The values that a code says, each `[batch, time, 1]`, given the commands `[batch, time, columns - 1]`.
     pub fn decode<O: Ops>(
         &self,
         ops: &mut O,
         code: &O::Tensor,
         channel: &O::Tensor,
         commands: &O::Tensor,
-    ) -> O::Tensor {
+    ) -> Expected<O::Tensor> {
         let state = ops.concat(&[code, channel], 1);
         let everywhere = ops.repeat(&state, self.config.window);
         let rows = ops.concat(&[&everywhere, commands], 2);
         let outputs = ops.lstm(&rows, &self.decoder, true);
-        ops.linear(&outputs, &self.restored)
+        let restored = ops.linear(&outputs, &self.restored);
+        self.expected(ops, &restored, 2)
     }
 
     /// What follows: from outputs of the encoder `[…, hidden]`, the channel's embedding, the value of the same
@@ -126,18 +140,29 @@ impl SequenceAutoencoder {
         value: &O::Tensor,
         commands: &O::Tensor,
         axis: usize,
-    ) -> O::Tensor {
+    ) -> Expected<O::Tensor> {
         let known = ops.concat(&[output, channel, commands], axis);
         let mixed = ops.linear(&known, &self.mixed);
         let mixed = ops.tanh(&mixed);
-        let change = ops.linear(&mixed, &self.predicted);
-        ops.add(value, &change)
+        let predicted = ops.linear(&mixed, &self.predicted);
+        let Expected { value: change, scale } = self.expected(ops, &predicted, axis);
+        Expected { value: ops.add(value, &change), scale }
+    }
+
+    /// Values and scales out of a layer's two outputs.
+    fn expected<O: Ops>(&self, ops: &mut O, outputs: &O::Tensor, axis: usize) -> Expected<O::Tensor> {
+        let mut parts = ops.split(outputs, &[1, 1], axis);
+        let raw = parts.remove(1);
+        // Of what the network never saw it may say anything: e^8 is finite and far above the limit.
+        let raw = ops.clamp(&raw, -16.0, 8.0);
+        let scale = ops.exp(&raw);
+        Expected { value: parts.remove(0), scale: ops.affine(&scale, 1.0, self.config.least_scale) }
     }
 }
 
 impl Graphs for SequenceAutoencoder {
     /// `detector`: a window and its channel in; the window's values as the code tells them, and the last value
-    /// as the rows before it foretell it, out.
+    /// as the rows before it foretell it, out, each with the logarithm of its scale.
     fn plans(&self) -> Vec<GraphPlan> {
         let batch = || Dim::from(Dim::BATCH);
         let window = [batch(), Dim::Fixed(self.config.window), Dim::Fixed(self.columns)];
@@ -148,7 +173,12 @@ impl Graphs for SequenceAutoencoder {
                 TensorSpec::new("window", Dtype::F32, window).with_range(-f64::from(LIMIT), f64::from(LIMIT)),
                 TensorSpec::new("channel", Dtype::I64, [batch()]).with_range(0.0, last),
             ],
-            outputs: vec![("reconstruction", None), ("prediction", None)],
+            outputs: vec![
+                ("reconstruction", None),
+                ("reconstruction_scale", None),
+                ("prediction", None),
+                ("prediction_scale", None),
+            ],
             state: vec![],
         }]
     }
@@ -160,12 +190,15 @@ impl Graphs for SequenceAutoencoder {
         let code = self.code(ops, &encoded);
         let columns = ops.split(window, &[1, self.columns - 1], 2);
         let restored = self.decode(ops, &code, &encoded.channel, &columns[1]);
-        let reconstruction = ops.reshape_rows(&restored, &[time]);
         let output = ops.select(&encoded.outputs, 1, time - 2);
         let value = ops.select(&columns[0], 1, time - 2);
         let commands = ops.select(&columns[1], 1, time - 1);
         let prediction = self.predict(ops, &output, &encoded.channel, &value, &commands, 1);
-        let prediction = ops.reshape_rows(&prediction, &[]);
-        vec![reconstruction, prediction]
+        vec![
+            ops.reshape_rows(&restored.value, &[time]),
+            ops.reshape_rows(&restored.scale, &[time]),
+            ops.reshape_rows(&prediction.value, &[]),
+            ops.reshape_rows(&prediction.scale, &[]),
+        ]
     }
 }

@@ -101,6 +101,10 @@ impl Ops for Eager {
         x.sigmoid()
     }
 
+    fn exp(&mut self, x: &Tensor) -> Tensor {
+        x.exp()
+    }
+
     fn tanh(&mut self, x: &Tensor) -> Tensor {
         x.tanh()
     }

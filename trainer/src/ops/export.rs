@@ -244,6 +244,10 @@ impl Ops for Export {
         self.unary("Sigmoid", x)
     }
 
+    fn exp(&mut self, x: &Value) -> Value {
+        self.unary("Exp", x)
+    }
+
     fn tanh(&mut self, x: &Value) -> Value {
         self.unary("Tanh", x)
     }

@@ -6,13 +6,13 @@ mod windows;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use tch::{Device, Reduction, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::{Loss, Order, Recipe, RecipeConfig};
 use crate::data::DataError;
 use crate::data::nasa::Spacecraft;
 use crate::graphs::Exportable;
-use crate::nets::sequence_autoencoder::{SequenceAutoencoder, SequenceAutoencoderConfig};
+use crate::nets::sequence_autoencoder::{Expected, SequenceAutoencoder, SequenceAutoencoderConfig};
 use crate::ops::Ops;
 use crate::ops::eager::Eager;
 use crate::store::Store;
@@ -35,8 +35,6 @@ pub struct TelemetryRecipeConfig {
     pub noise: f64,
     /// Dropout of the code and of the outputs that foretell.
     pub dropout: f64,
-    /// Errors over this count linearly, those under it quadratically (Huber 1964).
-    pub delta: f64,
 }
 
 impl TelemetryRecipeConfig {
@@ -48,7 +46,7 @@ impl TelemetryRecipeConfig {
         within("calibration", self.calibration, 0.05, 0.5)?;
         within("noise", self.noise, 0.0, 1.0)?;
         within("dropout", self.dropout, 0.0, 0.9)?;
-        within("delta", self.delta, 1e-6, 10.0)?;
+        within("network.least_scale", f64::from(self.network.least_scale), 1e-4, 1.0)?;
         if self.stride == 0 {
             return Err("family.stride must be at least 1".into());
         }
@@ -93,7 +91,7 @@ impl TelemetryRecipe {
 
     /// Restores and foretells every row of a batch, all `[batch, time, 1]` but the foretold, which lack the
     /// first row.
-    fn run(&self, batch: &Batch, training: bool) -> (Tensor, Tensor) {
+    fn run(&self, batch: &Batch, training: bool) -> (Expected<Tensor>, Expected<Tensor>) {
         let ops = &mut Eager::exact();
         let dropout = |x: Tensor| if training { x.dropout(self.config.dropout, true) } else { x };
         let time = self.config.network.window as i64;
@@ -121,12 +119,17 @@ impl TelemetryRecipe {
         (restored, foretold)
     }
 
+    /// Nats a value (Laplace), 0 being a value foretold without error by a network as sure as it can be.
     fn errors(&self, batch: &Batch, training: bool) -> Errors {
         let (restored, foretold) = self.run(batch, training);
         let value = batch.window.narrow(2, 0, 1);
         let next = value.narrow(1, 1, self.config.network.window as i64 - 1);
-        let huber = |x: &Tensor, target: &Tensor| x.huber_loss(target, Reduction::Mean, self.config.delta);
-        Errors { restored: huber(&restored, &value), foretold: huber(&foretold, &next) }
+        let least = f64::from(self.config.network.least_scale);
+        let nats = |expected: &Expected<Tensor>, value: &Tensor| {
+            let error = (&expected.value - value).abs();
+            (error / &expected.scale + (&expected.scale / least).log()).mean(Kind::Float)
+        };
+        Errors { restored: nats(&restored, &value), foretold: nats(&foretold, &next) }
     }
 }
 
@@ -153,7 +156,7 @@ impl Recipe for TelemetryRecipe {
         let shift = self.windows.shift(&mut rng);
         let batch = self.windows.batch(self.order.batch(step), shift, self.store.device());
         let Errors { restored, foretold } = self.errors(&batch, true);
-        let total = (&restored + &foretold) * (0.5 / self.config.delta);
+        let total = (&restored + &foretold) * 0.5;
         Loss { total, parts: vec![("restored", restored), ("foretold", foretold)] }
     }
 
@@ -168,9 +171,8 @@ impl Recipe for TelemetryRecipe {
                 count += size;
             }
         });
-        let scale = self.config.delta * count;
-        let (restored, foretold) = (restored / scale, foretold / scale);
-        vec![("error", 0.5 * (restored + foretold)), ("restored", restored), ("foretold", foretold)]
+        let (restored, foretold) = (restored / count, foretold / count);
+        vec![("nats", 0.5 * (restored + foretold)), ("restored", restored), ("foretold", foretold)]
     }
 
     fn sample(&mut self, directory: &Path, step: u64) -> anyhow::Result<()> {
@@ -179,8 +181,8 @@ impl Recipe for TelemetryRecipe {
         let row = |x: &Tensor, i: i64| crate::ops::eager::to_vec(&x.get(i).reshape([-1]));
         let panels = (0..batch.window.size()[0]).map(|i| {
             let value = row(&batch.window.get(i).narrow(1, 0, 1).unsqueeze(0), 0);
-            let foretold = [vec![value[0]], row(&foretold, i)].concat();
-            vec![value, row(&restored, i), foretold]
+            let foretold = [vec![value[0]], row(&foretold.value, i)].concat();
+            vec![value, row(&restored.value, i), foretold]
         });
         plot::lines(&panels.collect::<Vec<_>>(), &directory.join(format!("{step:07}.png")))
     }

@@ -51,6 +51,7 @@ impl Graphs for EachAlone {
             plan("repeat", vec![row("x", 7)]),
             plan("relu", vec![row("x", 7)]),
             plan("sigmoid", vec![row("x", 7)]),
+            plan("exp", vec![row("x", 7)]),
             plan("tanh", vec![row("x", 7)]),
             plan("add", vec![row("x", 7), row("y", 7)]),
             plan("add_broadcast", vec![image(), number.clone()]),
@@ -85,6 +86,7 @@ impl Graphs for EachAlone {
             "repeat" => ops.repeat(x, 4),
             "relu" => ops.relu(x),
             "sigmoid" => ops.sigmoid(x),
+            "exp" => ops.exp(x),
             "tanh" => ops.tanh(x),
             "add" => ops.add(x, &inputs[1]),
             "add_broadcast" => {
