@@ -3,8 +3,13 @@
 
 pub mod autoencoder;
 pub mod char_rnn;
+pub mod classifier;
 pub mod denoise;
+pub mod frechet;
+pub mod gan;
+pub mod hog;
 pub mod kneser_ney;
+pub mod manifold;
 pub mod overlap;
 pub mod report;
 pub mod ssim;
@@ -43,6 +48,7 @@ pub fn evaluate(
         Kind::Autoencoder => autoencoder::evaluate(package, data, runtime, settings),
         Kind::DenoisingAutoencoder => denoise::evaluate(package, data, runtime, settings),
         Kind::VariationalAutoencoder => vae::evaluate(package, data, runtime, settings),
+        Kind::Gan => gan::evaluate(package, data, runtime, settings),
         Kind::CharRnn => char_rnn::evaluate(package, data, runtime, settings),
         other => bail!("{}: there is no evaluation for packages of kind {other}", package.name()),
     }

@@ -160,6 +160,7 @@ pub fn export(
     let total = recipe.steps_per_epoch() * config.epochs;
     let average = checkpoint.group("average", Device::Cpu);
     recipe.store_mut().load(&average).with_context(|| run.checkpoint().display().to_string())?;
+    recipe.settle();
 
     let mut manifest = manifest(run, config, directory)?;
     manifest.vocabulary = recipe.vocabulary();

@@ -119,6 +119,7 @@ impl Trainer<'_> {
     /// Validation and a sample, with the averaged weights.
     fn look(&mut self, step: u64) -> anyhow::Result<Vec<(&'static str, f64)>> {
         self.average.swap(self.recipe.store_mut());
+        self.recipe.settle();
         let figures = self.recipe.validate();
         let sampled = self.recipe.sample(&self.run.samples(), step);
         self.average.swap(self.recipe.store_mut());

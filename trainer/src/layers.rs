@@ -49,6 +49,82 @@ impl Conv2d {
     }
 }
 
+/// A transposed convolution: every input pixel paints a square. It has no bias, because a normalisation with a
+/// shift of its own follows it.
+#[derive(Debug)]
+pub struct ConvTranspose2d {
+    /// Where the parameter lives in the store: `NAME.weight`.
+    pub name: String,
+    /// `[inputs, outputs, size, size]`.
+    pub weight: Tensor,
+    /// Output pixels from one input to the next, in both directions.
+    pub stride: usize,
+    /// Pixels taken off every side of the output.
+    pub padding: usize,
+}
+
+impl ConvTranspose2d {
+    /// A square kernel, cut to make an image `stride` times as large (`size - stride` must be even),
+    /// He-initialised for a rectifier: `size / stride` squared inputs meet at an output.
+    pub fn new(
+        store: &mut Store,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+        size: usize,
+        stride: usize,
+    ) -> Self {
+        let meeting = (inputs * size * size) as f64 / (stride * stride) as f64;
+        Self {
+            weight: store.parameter(
+                &format!("{name}.weight"),
+                &[inputs, outputs, size, size],
+                Init::Normal((2.0 / meeting).sqrt()),
+            ),
+            name: name.to_owned(),
+            stride,
+            padding: (size - stride) / 2,
+        }
+    }
+}
+
+/// Batch normalisation (Ioffe and Szegedy 2015) with a gain and a shift of its own for every class.
+///
+/// While it is trained it normalises by the batch's own mean and variance. The mean and the variance kept
+/// here are those by which it normalises elsewhere; they are measured, not followed, once the weights stand:
+/// see [`Statistics`](crate::ops::eager::Statistics).
+#[derive(Debug)]
+pub struct ClassNorm {
+    /// Where its values live in the store: `NAME.gain`, `NAME.shift`, and the buffers `NAME.mean`,
+    /// `NAME.variance`.
+    pub name: String,
+    /// `[classes, channels]`, from 1.
+    pub gain: Tensor,
+    /// `[classes, channels]`, from 0.
+    pub shift: Tensor,
+    /// `[channels]`.
+    pub mean: Tensor,
+    /// `[channels]`.
+    pub variance: Tensor,
+}
+
+impl ClassNorm {
+    /// Added to the variance.
+    pub const EPSILON: f64 = 1e-5;
+
+    /// For maps of `channels` channels.
+    pub fn new(store: &mut Store, name: &str, classes: usize, channels: usize) -> Self {
+        let part = |part: &str| format!("{name}.{part}");
+        Self {
+            gain: store.parameter(&part("gain"), &[classes, channels], Init::Constant(1.0)),
+            shift: store.parameter(&part("shift"), &[classes, channels], Init::Constant(0.0)),
+            mean: store.buffer(&part("mean"), &[channels], Init::Constant(0.0)),
+            variance: store.buffer(&part("variance"), &[channels], Init::Constant(1.0)),
+            name: name.to_owned(),
+        }
+    }
+}
+
 /// A fully connected layer with bias.
 #[derive(Debug)]
 pub struct Linear {

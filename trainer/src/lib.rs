@@ -1,5 +1,6 @@
 //! Trains the models of the fleet with libtorch and exports them to ONNX.
 
+pub mod adversarial;
 pub mod card;
 pub mod checkpoint;
 pub mod curve;

@@ -2,6 +2,7 @@
 
 pub mod autoencoder;
 pub mod char_rnn;
+pub mod dcgan;
 pub mod denoiser;
 pub mod sequence_autoencoder;
 pub mod unet;

@@ -11,7 +11,7 @@
 pub mod eager;
 pub mod export;
 
-use crate::layers::{Conv2d, Embedding, Linear, Lstm};
+use crate::layers::{ClassNorm, Conv2d, ConvTranspose2d, Embedding, Linear, Lstm};
 
 /// The tensor operations our networks are written in.
 ///
@@ -23,6 +23,11 @@ pub trait Ops {
 
     /// Two-dimensional convolution, with the layer's stride, zero padding and bias.
     fn conv2d(&mut self, x: &Self::Tensor, layer: &Conv2d) -> Self::Tensor;
+    /// Two-dimensional transposed convolution, with the layer's stride and padding.
+    fn conv_transpose2d(&mut self, x: &Self::Tensor, layer: &ConvTranspose2d) -> Self::Tensor;
+    /// Batch normalisation of `[batch, channels, h, w]`, with the gain and the shift of each row's class, ids
+    /// `i64 [batch]`.
+    fn class_norm(&mut self, x: &Self::Tensor, class: &Self::Tensor, layer: &ClassNorm) -> Self::Tensor;
     /// `x W^T + b` for `x` of `[batch, inputs]` or `[batch, time, inputs]`.
     fn linear(&mut self, x: &Self::Tensor, layer: &Linear) -> Self::Tensor;
     /// Rows of the table: ids `i64 [batch]` to `[batch, width]`.

@@ -16,6 +16,9 @@ pub const STEP: u64 = 3;
 /// Use: noise for validation and pictures, the same each time.
 pub const VALIDATION: u64 = 4;
 
+/// Use: what the statistics of normalisations are measured on.
+pub const SETTLE: u64 = 5;
+
 /// Mixes words into one (Steele, Lea and Flood's SplitMix64 finaliser, 2014).
 #[must_use]
 pub fn mix(words: &[u64]) -> u64 {

@@ -3,6 +3,7 @@
 pub mod autoencoder;
 pub mod char_rnn;
 pub mod denoiser;
+pub mod gan;
 mod images;
 pub mod nuclei;
 pub mod telemetry;
@@ -73,6 +74,8 @@ pub enum Family {
     SequenceAutoencoder(telemetry::TelemetryRecipeConfig),
     /// See [`nuclei`].
     Segmentation(nuclei::NucleiRecipeConfig),
+    /// See [`gan`].
+    Gan(gan::GanRecipeConfig),
 }
 
 impl Family {
@@ -86,6 +89,7 @@ impl Family {
             Self::CharRnn(_) => Kind::CharRnn,
             Self::SequenceAutoencoder(_) => Kind::Anomaly,
             Self::Segmentation(_) => Kind::Segmentation,
+            Self::Gan(_) => Kind::Gan,
         }
     }
 }
@@ -143,6 +147,7 @@ impl RecipeConfig {
             Family::CharRnn(c) => c.validate(),
             Family::SequenceAutoencoder(c) => c.validate(),
             Family::Segmentation(c) => c.validate(),
+            Family::Gan(c) => c.validate(self.batch),
         }
     }
 
@@ -175,6 +180,7 @@ impl RecipeConfig {
                 Box::new(telemetry::TelemetryRecipe::new(self, c, data, device)?)
             }
             Family::Segmentation(c) => Box::new(nuclei::NucleiRecipe::new(self, c, data, device)?),
+            Family::Gan(c) => Box::new(gan::GanRecipe::new(self, c, data, device)?),
         })
     }
 }
@@ -229,6 +235,9 @@ pub trait Recipe {
     /// Called after the turn's parameters have moved, without gradients: for what has to hold after every
     /// update, such as a bound on weights.
     fn after(&mut self, _turn: usize) {}
+    /// Called when averaged weights were put in place, before they are validated, drawn or exported: makes the
+    /// buffers that follow from the weights, such as the statistics of normalisations, fit them.
+    fn settle(&mut self) {}
     /// Figures on the validation part, the one that matters first.
     fn validate(&mut self) -> Vec<(&'static str, f64)>;
     /// Writes something to look at into `directory`, named after `step`.

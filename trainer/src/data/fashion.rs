@@ -7,6 +7,23 @@ use tch::{Device, Kind, Tensor};
 
 use super::{DataError, idx};
 
+/// Classes of clothing.
+pub const CLASSES: usize = 10;
+
+/// Their names, in the order of their ids.
+pub const NAMES: [&str; CLASSES] = [
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+];
+
 /// Images and their classes.
 #[derive(Debug)]
 pub struct Fashion {
@@ -64,6 +81,13 @@ impl Fashion {
     pub fn batch(&self, indices: &[usize], device: Device) -> Tensor {
         let indices: Vec<i64> = indices.iter().map(|&i| i as i64).collect();
         pixels(&self.images.index_select(0, &Tensor::from_slice(&indices)), device)
+    }
+
+    /// The given images, with their classes i64 `[n]`.
+    pub fn labelled(&self, indices: &[usize], device: Device) -> (Tensor, Tensor) {
+        let at: Vec<i64> = indices.iter().map(|&i| i as i64).collect();
+        let labels = self.labels.index_select(0, &Tensor::from_slice(&at));
+        (self.batch(indices, device), labels.to_device(device))
     }
 
     /// `count` images from `start` on, as f32 in [0, 1].

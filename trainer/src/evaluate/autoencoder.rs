@@ -34,9 +34,19 @@ impl Principal {
 
     /// What the components keep of `[n, 1, h, w]`, limited to [0, 1].
     pub fn restore(&self, images: &Tensor) -> Tensor {
-        let flat = images.reshape([images.size()[0], -1]) - &self.mean;
-        let kept = flat.matmul(&self.components).matmul(&self.components.tr()) + &self.mean;
-        kept.reshape(images.size()).clamp(0.0, 1.0)
+        self.picture(&self.code(images), &images.size()[1..])
+    }
+
+    /// The codes `[n, count]` of `[n, 1, h, w]`.
+    pub fn code(&self, images: &Tensor) -> Tensor {
+        (images.reshape([images.size()[0], -1]) - &self.mean).matmul(&self.components)
+    }
+
+    /// The pictures `[n, …]` of codes `[n, count]`, limited to [0, 1]; `shape` is that of one of them.
+    pub fn picture(&self, codes: &Tensor, shape: &[i64]) -> Tensor {
+        let flat = codes.matmul(&self.components.tr()) + &self.mean;
+        let shape: Vec<i64> = [codes.size()[0]].iter().chain(shape).copied().collect();
+        flat.reshape(shape).clamp(0.0, 1.0)
     }
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use super::Ops;
-use crate::layers::{Conv2d, Embedding, Linear, Lstm};
+use crate::layers::{ClassNorm, Conv2d, ConvTranspose2d, Embedding, Linear, Lstm};
 
 /// What convolutions and fully connected layers calculate in. Parameters, losses, the optimiser and
 /// everything that is exported are f32 whatever is chosen here.
@@ -19,25 +19,47 @@ pub enum Precision {
     Bf16,
 }
 
+/// Which mean and variance a batch normalisation uses.
+///
+/// Weights that are averages of many steps' have other statistics than the weights of any of them, so
+/// following the statistics in training would give the wrong ones for what is exported. They are measured
+/// when the weights stand: [`Recipe::settle`](crate::recipe::Recipe::settle).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Statistics {
+    /// The ones that are kept, as an exported graph does.
+    Kept,
+    /// The batch's own, as in training.
+    Batch,
+    /// The batch's own, which are kept from now on.
+    Measure,
+}
+
 /// Runs networks on libtorch, as they are called. Gradients flow wherever libtorch records them.
 ///
 /// In [`Precision::Bf16`] what a convolution or a fully connected layer gives is bf16, and so is what is made
 /// from that alone: a loss has to go back to f32 first.
 pub struct Eager {
     precision: Precision,
+    statistics: Statistics,
 }
 
 impl Eager {
     /// In f32: for evaluation and for parity with what is exported.
     #[must_use]
     pub fn exact() -> Self {
-        Self::with(Precision::F32)
+        Self { precision: Precision::F32, statistics: Statistics::Kept }
     }
 
     /// In the given precision: for training.
     #[must_use]
     pub fn with(precision: Precision) -> Self {
-        Self { precision }
+        Self { precision, statistics: Statistics::Batch }
+    }
+
+    /// In f32, and the statistics of what is run are those that batch normalisations keep from then on.
+    #[must_use]
+    pub fn measuring() -> Self {
+        Self { precision: Precision::F32, statistics: Statistics::Measure }
     }
 
     /// A tensor as the big products take it.
@@ -69,6 +91,31 @@ impl Ops for Eager {
         let (s, p) = (layer.stride as i64, layer.padding as i64);
         let (x, weight) = (channels_last(&self.operand(x)), channels_last(&self.operand(&layer.weight)));
         x.conv2d(&weight, Some(self.operand(&layer.bias)), [s, s], [p, p], [1, 1], 1)
+    }
+
+    fn conv_transpose2d(&mut self, x: &Tensor, layer: &ConvTranspose2d) -> Tensor {
+        let (s, p) = (layer.stride as i64, layer.padding as i64);
+        let (x, weight) = (channels_last(&self.operand(x)), channels_last(&self.operand(&layer.weight)));
+        x.conv_transpose2d(&weight, None::<Tensor>, [s, s], [p, p], [0, 0], 1, [1, 1])
+    }
+
+    fn class_norm(&mut self, x: &Tensor, class: &Tensor, layer: &ClassNorm) -> Tensor {
+        if self.statistics == Statistics::Measure {
+            let x = x.to_kind(Kind::Float);
+            let over = [0i64, 2, 3];
+            layer.mean.shallow_clone().copy_(&x.mean_dim(over.as_slice(), false, Kind::Float));
+            layer.variance.shallow_clone().copy_(&x.var_dim(over.as_slice(), false, false));
+        }
+        let batch = self.statistics == Statistics::Batch;
+        let kept = (!batch).then_some([&layer.mean, &layer.variance]);
+        let (mean, variance) = (kept.map(|k| k[0]), kept.map(|k| k[1]));
+        let none = None::<&Tensor>;
+        let x = x.batch_norm(none, none, mean, variance, batch, 0.0, ClassNorm::EPSILON, false);
+        let [gain, shift] = [&layer.gain, &layer.shift].map(|table| {
+            let rows = table.index_select(0, class).to_kind(x.kind());
+            rows.unsqueeze(-1).unsqueeze(-1)
+        });
+        shift.addcmul(&x, &gain)
     }
 
     fn linear(&mut self, x: &Tensor, layer: &Linear) -> Tensor {

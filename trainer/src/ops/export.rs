@@ -5,7 +5,7 @@ use tch::Tensor;
 
 use super::Ops;
 use super::eager::to_vec;
-use crate::layers::{Conv2d, Embedding, Linear, Lstm};
+use crate::layers::{ClassNorm, Conv2d, ConvTranspose2d, Embedding, Linear, Lstm};
 use crate::onnx::{Attribute, Graph};
 
 /// A value in a graph: its name and shape.
@@ -181,6 +181,40 @@ impl Ops for Export {
             ("pads", Attribute::Ints(vec![padding; 4])),
         ];
         self.one("Conv", &[&x.name, &weight, &bias], attributes, shape)
+    }
+
+    fn conv_transpose2d(&mut self, x: &Value, layer: &ConvTranspose2d) -> Value {
+        let weight = self.parameter(&layer.name, "weight", &layer.weight);
+        let size = layer.weight.size();
+        let out = |axis: usize| {
+            Dim::Fixed((x.fixed(axis) - 1) * layer.stride + size[axis] as usize - 2 * layer.padding)
+        };
+        let shape = vec![x.shape[0].clone(), Dim::Fixed(size[1] as usize), out(2), out(3)];
+        let attributes = vec![
+            ("kernel_shape", Attribute::Ints(vec![size[2], size[3]])),
+            ("strides", Attribute::Ints(vec![layer.stride as i64; 2])),
+            ("pads", Attribute::Ints(vec![layer.padding as i64; 4])),
+        ];
+        self.one("ConvTranspose", &[&x.name, &weight], attributes, shape)
+    }
+
+    fn class_norm(&mut self, x: &Value, class: &Value, layer: &ClassNorm) -> Value {
+        // Mean and variance are folded into the gain and the shift of each class.
+        let (scale, offset) = tch::no_grad(|| {
+            let scale = &layer.gain / (&layer.variance + ClassNorm::EPSILON).sqrt();
+            let offset = &layer.shift - &layer.mean * &scale;
+            (scale, offset)
+        });
+        let channels = x.fixed(1);
+        let [scale, offset] = [("scale", scale), ("offset", offset)].map(|(part, table)| {
+            let table = self.parameter(&layer.name, part, &table);
+            let shape = vec![class.shape[0].clone(), Dim::Fixed(channels)];
+            let axis = vec![("axis", Attribute::Int(0))];
+            let rows = self.one("Gather", &[&table, &class.name], axis, shape);
+            self.rows(&rows, &[channels, 1, 1])
+        });
+        let scaled = self.one("Mul", &[&x.name, &scale.name], vec![], x.shape.clone());
+        self.one("Add", &[&scaled.name, &offset.name], vec![], x.shape.clone())
     }
 
     fn linear(&mut self, x: &Value, layer: &Linear) -> Value {

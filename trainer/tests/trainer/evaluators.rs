@@ -6,10 +6,15 @@ use std::path::PathBuf;
 use atelier_trainer::data::fashion::Fashion;
 use atelier_trainer::data::text::Text;
 use atelier_trainer::evaluate::autoencoder::Principal;
+use atelier_trainer::evaluate::classifier::Classifier;
 use atelier_trainer::evaluate::denoise::LinearFilter;
+use atelier_trainer::evaluate::frechet::Moments;
+use atelier_trainer::evaluate::gan::class_gaussian;
+use atelier_trainer::evaluate::hog::hog;
 use atelier_trainer::evaluate::kneser_ney::KneserNey;
 use atelier_trainer::evaluate::ssim::{psnr, ssim};
-use tch::{Device, Kind};
+use atelier_trainer::random;
+use tch::{Device, Kind, Tensor};
 
 use crate::support::{fixtures, generator};
 
@@ -98,4 +103,43 @@ fn more_principal_components_keep_more() {
     let kept = |count| psnr(&Principal::fit(&train, count).restore(&images), &images);
     let (four, sixty) = (kept(4), kept(60));
     assert!(four > 10.0 && sixty > four + 3.0, "{four} {sixty}");
+}
+
+#[test]
+fn distances_between_histograms_of_gradients_are_those_that_were_published() {
+    let Some(data) = real_data() else { return };
+    let train = Fashion::read(&data, "train").unwrap();
+    let test = Fashion::read(&data, "t10k").unwrap();
+    let (images, test) = (train.range(0, train.len(), Device::Cpu), test.range(0, test.len(), Device::Cpu));
+    let reference = Moments::of(&hog(&test));
+    let distance = |x: &Tensor| Moments::of(&hog(x)).distance(&reference);
+    let mut order = random::generator(&[1]);
+    let chosen = random::permutation(&mut order, train.len() as usize);
+    for (name, value, expected, tolerance) in [
+        ("all train images", distance(&images), 0.104, 5e-4),
+        ("64 principal components", distance(&Principal::fit(&images, 64).restore(&test)), 3.01, 6e-3),
+        ("128 principal components", distance(&Principal::fit(&images, 128).restore(&test)), 1.99, 6e-3),
+        // Drawn at random there and here.
+        ("10,000 train images", distance(&train.batch(&chosen[..10_000], Device::Cpu)), 0.179, 0.02),
+        (
+            "a normal distribution a class",
+            distance(&class_gaussian(&images, &train.labels, 100, 10_000)),
+            3.94,
+            0.08,
+        ),
+    ] {
+        assert!((value - expected).abs() < tolerance, "{name}: {value}, not {expected}");
+    }
+}
+
+#[test]
+fn the_referee_of_generated_pictures_knows_clothes() {
+    let train = Fashion::read(&fixtures(), "train").unwrap();
+    assert!(hog(&train.range(0, 3, Device::Cpu)).size() == [3, 441]);
+    let Some(data) = real_data() else { return };
+    let train = Fashion::read(&data, "train").unwrap();
+    let test = Fashion::read(&data, "t10k").unwrap();
+    let classifier = Classifier::train(&train.range(0, train.len(), Device::Cpu), &train.labels);
+    let accuracy = classifier.accuracy(&test.range(0, test.len(), Device::Cpu), &test.labels);
+    assert!(accuracy >= 0.91, "{accuracy}");
 }

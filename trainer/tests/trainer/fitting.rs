@@ -9,16 +9,17 @@ use atelier_trainer::recipe::{Family, RecipeConfig};
 use atelier_trainer::run::RunDir;
 use tch::Device;
 
-use crate::support::{fixtures, generator, recipe};
+use crate::support::{NETWORKS, fixtures, generator, recipe};
 
 /// A shipped recipe, made small: the same code on less data with a smaller network.
-fn small(name: &str) -> RecipeConfig {
+pub(crate) fn small(name: &str) -> RecipeConfig {
     let mut config = recipe(name);
     (config.epochs, config.every, config.batch) = (2, 1, 32);
     match &mut config.family {
         Family::Autoencoder(c) => (c.network.width, c.network.code) = (8, 16),
         Family::DenoisingAutoencoder(c) => c.network.width = 8,
         Family::VariationalAutoencoder(c) => (c.network.hidden, c.network.code) = (32, 8),
+        Family::Gan(c) => (c.generator.latent, c.generator.width, c.discriminator.width) = (16, 8, 8),
         Family::CharRnn(c) => {
             (c.network.embedding, c.network.hidden, c.window) = (16, 32, 40);
             config.batch = 16;
@@ -34,7 +35,11 @@ fn small(name: &str) -> RecipeConfig {
     config
 }
 
-fn train(
+/// The recipes of one network with each of the losses.
+pub(crate) const ADVERSARIAL: [&str; 4] =
+    ["fashion-dcgan", "fashion-dcgan-lsgan", "fashion-dcgan-wgan", "fashion-dcgan-wgan-gp"];
+
+pub(crate) fn train(
     config: &RecipeConfig,
     dir: &Path,
     resume: bool,
@@ -59,9 +64,7 @@ fn tensors(dir: &Path) -> Vec<(String, Vec<u32>)> {
 #[test]
 fn two_epochs_are_one_and_a_resumed_one_bit_for_bit() {
     tch::set_num_threads(1);
-    for name in
-        ["fashion-ae", "fashion-dae", "fashion-vae", "nuclei-unet", "shakespeare-rnn", "telemetry-smap"]
-    {
+    for name in NETWORKS.iter().chain(&ADVERSARIAL[1..]) {
         let config = small(name);
         let dir = tempfile::tempdir().unwrap();
         let (whole, parts) = (dir.path().join("whole"), dir.path().join("parts"));

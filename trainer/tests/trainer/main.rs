@@ -4,6 +4,7 @@
 // Clippy knows functions with #[test] as tests, but not what they share.
 #![allow(clippy::unwrap_used)]
 
+mod adversarial;
 mod card;
 mod evaluators;
 mod fitting;

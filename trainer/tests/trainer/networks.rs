@@ -7,13 +7,11 @@ use atelier_trainer::random;
 use atelier_trainer::store::Store;
 use tch::{Device, Kind, Tensor};
 
-use crate::support::{fixtures, generator, recipe, runtime};
+use crate::support::{NETWORKS, fixtures, generator, recipe, runtime};
 
 #[test]
 fn every_graph_of_every_recipe_agrees_with_libtorch() {
-    for name in
-        ["fashion-ae", "fashion-dae", "fashion-vae", "nuclei-unet", "shakespeare-rnn", "telemetry-smap"]
-    {
+    for name in NETWORKS {
         let recipe = recipe(name).build(&fixtures(), Device::Cpu).unwrap();
         let network = recipe.network();
         for plan in network.plans() {

@@ -3,10 +3,10 @@
 use atelier_package::{Dim, Dtype, TensorSpec};
 use atelier_trainer::export::parity;
 use atelier_trainer::graphs::{Exportable, GraphPlan, Graphs};
-use atelier_trainer::layers::{Conv2d, Embedding, Linear, Lstm};
+use atelier_trainer::layers::{ClassNorm, Conv2d, ConvTranspose2d, Embedding, Linear, Lstm};
 use atelier_trainer::ops::Ops;
 use atelier_trainer::store::Store;
-use tch::Device;
+use tch::{Device, Kind, Tensor};
 
 use crate::support::runtime;
 
@@ -14,6 +14,8 @@ use crate::support::runtime;
 struct EachAlone {
     conv: Conv2d,
     strided: Conv2d,
+    transposed: ConvTranspose2d,
+    class_norm: ClassNorm,
     linear: Linear,
     embedding: Embedding,
     lstm: Lstm,
@@ -42,6 +44,8 @@ impl Graphs for EachAlone {
         vec![
             plan("conv2d", vec![image()]),
             plan("conv2d_strided", vec![image()]),
+            plan("conv_transpose2d", vec![image()]),
+            plan("class_norm", vec![image(), ids.clone()]),
             plan("linear", vec![row("x", 7)]),
             plan("embedding", vec![ids]),
             plan("lstm_gates", vec![row("x", 7), row("h", 5)]),
@@ -77,6 +81,8 @@ impl Graphs for EachAlone {
         let out = match graph {
             "conv2d" => ops.conv2d(x, &self.conv),
             "conv2d_strided" => ops.conv2d(x, &self.strided),
+            "conv_transpose2d" => ops.conv_transpose2d(x, &self.transposed),
+            "class_norm" => ops.class_norm(x, &inputs[1], &self.class_norm),
             "linear" => ops.linear(x, &self.linear),
             "embedding" => ops.embedding(x, &self.embedding),
             "lstm_gates" => ops.lstm_gates(x, &inputs[1], &self.lstm),
@@ -126,10 +132,23 @@ fn every_operation_gives_on_onnx_runtime_what_libtorch_gives() {
     let network = EachAlone {
         conv: Conv2d::new(&mut store, "conv", 4, 3, 3, 1, 1.0),
         strided: Conv2d::new(&mut store, "strided", 4, 3, 3, 2, 1.0),
+        transposed: ConvTranspose2d::new(&mut store, "transposed", 4, 3, 4, 2),
+        class_norm: ClassNorm::new(&mut store, "class_norm", 10, 4),
         linear: Linear::new(&mut store, "linear", 7, 3),
         embedding: Embedding::new(&mut store, "embedding", 10, 3),
         lstm: Lstm::new(&mut store, "lstm", 7, 5),
     };
+    // Values that are not those at the start, where they would hide a mistake.
+    tch::no_grad(|| {
+        let norm = &network.class_norm;
+        for (tensor, offset) in
+            [(&norm.gain, 0.5), (&norm.shift, -1.0), (&norm.mean, 0.25), (&norm.variance, 0.1)]
+        {
+            let count = tensor.numel() as i64;
+            let values = Tensor::arange(count, (Kind::Float, Device::Cpu)) / count as f64 + offset;
+            tensor.shallow_clone().copy_(&values.reshape(tensor.size()));
+        }
+    });
     for plan in Graphs::plans(&network) {
         let exported = network.export(&plan);
         let parity = parity(runtime(), &network, &plan, &exported).unwrap();

@@ -6,6 +6,18 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use atelier_trainer::onnx_runtime::OnnxRuntime;
 use atelier_trainer::recipe::RecipeConfig;
 
+/// A recipe for every network that we export.
+#[rustfmt::skip]
+pub(crate) const NETWORKS: &[&str] = &[
+    "fashion-ae",
+    "fashion-dae",
+    "fashion-dcgan",
+    "fashion-vae",
+    "nuclei-unet",
+    "shakespeare-rnn",
+    "telemetry-smap",
+];
+
 /// Small parts of real data.
 pub(crate) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
