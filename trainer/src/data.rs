@@ -1,11 +1,13 @@
 //! Data sets, read in the layouts that their own users know.
 
 pub mod catalogue;
+pub mod faces;
 pub mod fashion;
 pub mod fetch;
 pub mod idx;
 pub mod nasa;
 pub mod nuclei;
+pub mod tar;
 pub mod text;
 
 use std::path::{Path, PathBuf};

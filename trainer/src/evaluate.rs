@@ -1,10 +1,13 @@
 //! Evaluation: the exported graphs, on ONNX Runtime, on data that training never saw, beside baselines that
 //! the same code computes.
 
+pub mod ager;
 pub mod autoencoder;
 pub mod char_rnn;
 pub mod classifier;
 pub mod denoise;
+pub mod face_sampler;
+pub mod faces;
 pub mod frechet;
 pub mod gan;
 pub mod hog;
@@ -15,7 +18,7 @@ pub mod report;
 pub mod ssim;
 pub mod vae;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use atelier_package::{Kind, Package, Tensor as Plain};
@@ -32,6 +35,8 @@ pub struct Settings {
     pub importance_samples: usize,
     /// At most this many samples of the test split; all where it is `None`.
     pub limit: Option<usize>,
+    /// Where the judges of face models lie; `judges` beside `models` where it is `None`.
+    pub judges: Option<PathBuf>,
 }
 
 /// Evaluates a package on the data under `data`.
@@ -48,7 +53,9 @@ pub fn evaluate(
         Kind::Autoencoder => autoencoder::evaluate(package, data, runtime, settings),
         Kind::DenoisingAutoencoder => denoise::evaluate(package, data, runtime, settings),
         Kind::VariationalAutoencoder => vae::evaluate(package, data, runtime, settings),
+        Kind::Gan if face_sampler::fits(package) => face_sampler::evaluate(package, data, runtime, settings),
         Kind::Gan => gan::evaluate(package, data, runtime, settings),
+        Kind::Ager => ager::evaluate(package, data, runtime, settings),
         Kind::CharRnn => char_rnn::evaluate(package, data, runtime, settings),
         other => bail!("{}: there is no evaluation for packages of kind {other}", package.name()),
     }

@@ -1,6 +1,7 @@
 //! Trains the models of the fleet with libtorch and exports them to ONNX.
 
 pub mod adversarial;
+pub mod augment;
 pub mod card;
 pub mod checkpoint;
 pub mod curve;

@@ -1,9 +1,17 @@
 //! The networks: each written once, over [`Ops`](crate::ops::Ops).
 
+pub mod age_code;
+pub mod age_judge;
+pub mod ager;
 pub mod autoencoder;
 pub mod char_rnn;
 pub mod dcgan;
 pub mod denoiser;
+pub mod face_critic;
+pub mod face_encoder;
+pub mod face_novelty;
+pub mod face_sampler;
+pub mod face_trunk;
 pub mod sequence_autoencoder;
 pub mod unet;
 pub mod vae;

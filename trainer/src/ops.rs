@@ -51,6 +51,11 @@ pub trait Ops {
     /// Hyperbolic tangent.
     fn tanh(&mut self, x: &Self::Tensor) -> Self::Tensor;
 
+    /// Sine of angles in radians.
+    fn sin(&mut self, x: &Self::Tensor) -> Self::Tensor;
+    /// Numbers along the last axis that are positive, sum to 1, and are in the ratio of their exponentials.
+    fn softmax(&mut self, x: &Self::Tensor) -> Self::Tensor;
+
     /// Elementwise sum; axes of size 1 are broadcast.
     fn add(&mut self, a: &Self::Tensor, b: &Self::Tensor) -> Self::Tensor;
     /// Elementwise difference `a - b`; axes of size 1 are broadcast.
@@ -76,6 +81,11 @@ pub trait Ops {
     fn fill_rows(&mut self, like: &Self::Tensor, value: f32) -> Self::Tensor;
     /// The same features at each of `times` moments: `[batch, features]` to `[batch, times, features]`.
     fn repeat(&mut self, x: &Self::Tensor, times: usize) -> Self::Tensor;
+    /// The mean over all pixels of each channel: `[batch, channels, height, width]` to `[batch, channels]`.
+    fn mean_pixels(&mut self, x: &Self::Tensor) -> Self::Tensor;
+    /// Each channel of each image less its mean, divided by its standard deviation (Ulyanov, Vedaldi and
+    /// Lempitsky 2016); 1e-5 is added to the variance.
+    fn instance_norm(&mut self, x: &Self::Tensor) -> Self::Tensor;
     /// Turns images left to right.
     fn mirror(&mut self, x: &Self::Tensor) -> Self::Tensor;
     /// One number a row, `[batch]`, spread over a plane `[batch, 1, height, width]`.

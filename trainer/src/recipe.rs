@@ -3,6 +3,7 @@
 pub mod autoencoder;
 pub mod char_rnn;
 pub mod denoiser;
+pub mod faces;
 pub mod gan;
 mod images;
 pub mod nuclei;
@@ -24,6 +25,12 @@ use crate::optim::OptimiserConfig;
 use crate::store::Store;
 use autoencoder::AutoencoderFamily;
 use denoiser::DenoiserFamily;
+use faces::ager::AgerFamily;
+use faces::encoder::FaceEncoderFamily;
+use faces::judge::AgeJudgeFamily;
+use faces::novelty::FaceNoveltyFamily;
+use faces::sampler::SamplerFamily;
+use faces::{FaceRecipe, Pupils};
 use images::ImageRecipe;
 use vae::VaeFamily;
 
@@ -76,6 +83,16 @@ pub enum Family {
     Segmentation(nuclei::NucleiRecipeConfig),
     /// See [`gan`].
     Gan(gan::GanRecipeConfig),
+    /// See [`faces::judge`].
+    AgeJudge(faces::judge::AgeJudgeRecipeConfig),
+    /// See [`faces::encoder`].
+    FaceEncoder(faces::encoder::FaceEncoderRecipeConfig),
+    /// See [`faces::novelty`].
+    FaceNovelty(faces::novelty::FaceNoveltyRecipeConfig),
+    /// See [`faces::ager`].
+    FaceAger(faces::ager::AgerRecipeConfig),
+    /// See [`faces::sampler`].
+    FaceSampler(faces::sampler::SamplerRecipeConfig),
 }
 
 impl Family {
@@ -90,6 +107,9 @@ impl Family {
             Self::SequenceAutoencoder(_) => Kind::Anomaly,
             Self::Segmentation(_) => Kind::Segmentation,
             Self::Gan(_) => Kind::Gan,
+            Self::AgeJudge(_) | Self::FaceEncoder(_) | Self::FaceNovelty(_) => Kind::Onnx,
+            Self::FaceAger(_) => Kind::Ager,
+            Self::FaceSampler(_) => Kind::Gan,
         }
     }
 }
@@ -148,6 +168,11 @@ impl RecipeConfig {
             Family::SequenceAutoencoder(c) => c.validate(),
             Family::Segmentation(c) => c.validate(),
             Family::Gan(c) => c.validate(self.batch),
+            Family::AgeJudge(c) => c.validate(),
+            Family::FaceEncoder(c) => c.validate(),
+            Family::FaceNovelty(c) => c.validate(),
+            Family::FaceAger(c) => c.validate(self.batch),
+            Family::FaceSampler(c) => c.validate(self.batch),
         }
     }
 
@@ -181,6 +206,21 @@ impl RecipeConfig {
             }
             Family::Segmentation(c) => Box::new(nuclei::NucleiRecipe::new(self, c, data, device)?),
             Family::Gan(c) => Box::new(gan::GanRecipe::new(self, c, data, device)?),
+            Family::AgeJudge(c) => Box::new(FaceRecipe::new(self, data, device, c.pupils, |store| {
+                Ok(AgeJudgeFamily::new(c, store))
+            })?),
+            Family::FaceEncoder(c) => Box::new(FaceRecipe::new(self, data, device, c.pupils, |store| {
+                Ok(FaceEncoderFamily::new(c, store))
+            })?),
+            Family::FaceNovelty(c) => Box::new(FaceRecipe::new(self, data, device, c.pupils, |store| {
+                Ok(FaceNoveltyFamily::new(c, store))
+            })?),
+            Family::FaceAger(c) => Box::new(FaceRecipe::new(self, data, device, Pupils::Both, |store| {
+                AgerFamily::new(c, store)
+            })?),
+            Family::FaceSampler(c) => Box::new(FaceRecipe::new(self, data, device, Pupils::Both, |store| {
+                SamplerFamily::new(c, store)
+            })?),
         })
     }
 }

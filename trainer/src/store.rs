@@ -76,6 +76,20 @@ impl Store {
         handle
     }
 
+    /// Gives the parameters whose names start with `prefix` these values for good: they stay where they are
+    /// saved and loaded, but have no gradient any more.
+    ///
+    /// # Errors
+    /// Names a parameter that is missing or has another shape.
+    pub fn freeze(&mut self, prefix: &str, values: &HashMap<String, Tensor>) -> Result<(), StoreError> {
+        for p in self.parameters.iter_mut().filter(|p| p.name.starts_with(prefix)) {
+            let value = matching(p, values)?;
+            p.value = p.value.set_requires_grad(false);
+            p.value.copy_(value);
+        }
+        Ok(())
+    }
+
     fn draw(&mut self, shape: &[i64], init: Init) -> Tensor {
         let count = shape.iter().product::<i64>() as usize;
         match init {
@@ -131,14 +145,7 @@ impl Store {
     /// Names a parameter that is missing or has another shape. Nothing is changed then.
     pub fn load(&mut self, values: &HashMap<String, Tensor>) -> Result<(), StoreError> {
         for p in &self.parameters {
-            let value = values.get(&p.name).ok_or_else(|| StoreError::Missing { name: p.name.clone() })?;
-            if value.size() != p.value.size() {
-                return Err(StoreError::Shape {
-                    name: p.name.clone(),
-                    found: value.size(),
-                    expected: p.value.size(),
-                });
-            }
+            matching(p, values)?;
         }
         tch::no_grad(|| {
             for p in &mut self.parameters {
@@ -149,6 +156,19 @@ impl Store {
         });
         Ok(())
     }
+}
+
+/// The value that is meant for a parameter.
+fn matching<'a>(p: &Parameter, values: &'a HashMap<String, Tensor>) -> Result<&'a Tensor, StoreError> {
+    let value = values.get(&p.name).ok_or_else(|| StoreError::Missing { name: p.name.clone() })?;
+    if value.size() != p.value.size() {
+        return Err(StoreError::Shape {
+            name: p.name.clone(),
+            found: value.size(),
+            expected: p.value.size(),
+        });
+    }
+    Ok(value)
 }
 
 fn normal(rng: &mut ChaCha8Rng, count: usize, deviation: f64) -> Tensor {

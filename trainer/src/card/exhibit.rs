@@ -1,5 +1,7 @@
 //! Something that a package made, to be shown on its card: made by the exported graphs on ONNX Runtime.
 
+mod faces;
+
 use std::path::Path;
 
 use anyhow::Context;
@@ -8,7 +10,7 @@ use tch::{Device, Tensor};
 
 use crate::data::fashion::Fashion;
 use crate::evaluate::char_rnn::Streams;
-use crate::evaluate::{plain, session, torch};
+use crate::evaluate::{face_sampler, plain, session, torch};
 use crate::onnx_runtime::{GraphSession, OnnxRuntime};
 use crate::picture::Grid;
 use crate::random;
@@ -45,6 +47,8 @@ pub fn make(package: &Package, data: &Path, runtime: &OnnxRuntime) -> anyhow::Re
         Kind::Autoencoder => Some(restored(package, data, runtime)?),
         Kind::DenoisingAutoencoder => Some(denoised(package, data, runtime)?),
         Kind::VariationalAutoencoder => Some(sampled(package, data, runtime)?),
+        Kind::Ager => faces::aged(package, runtime)?,
+        Kind::Gan if face_sampler::fits(package) => Some(faces::sampled(package, runtime)?),
         Kind::CharRnn => Some(written(package, runtime)?),
         _ => None,
     })

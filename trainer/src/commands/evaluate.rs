@@ -26,12 +26,16 @@ pub(crate) struct Arguments {
     /// Measure on the first N of the test split only. Never written into the package.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
+    /// Where the judges of face models lie [default: judges, beside the directory of all models].
+    #[arg(long, value_name = "DIR")]
+    judges: Option<PathBuf>,
 }
 
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let mut package = Package::open(&arguments.package)?;
     let runtime = OnnxRuntime::load(std::thread::available_parallelism().map_or(1, usize::from))?;
-    let settings = Settings { importance_samples: arguments.samples, limit: arguments.limit };
+    let settings =
+        Settings { importance_samples: arguments.samples, limit: arguments.limit, judges: arguments.judges };
     let report = evaluate(&package, &arguments.data.dir, &runtime, &settings)?;
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&report)?);

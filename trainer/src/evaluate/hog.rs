@@ -23,7 +23,13 @@ fn means(x: &Tensor, size: i64, step: i64) -> Tensor {
 }
 
 fn features(images: &Tensor) -> Tensor {
-    let n = images.size()[0];
+    let shape = cells(images, CELL, 0.04);
+    Tensor::cat(&[shape, means(images, CELL, CELL).flatten(1, -1)], 1)
+}
+
+/// The histograms alone, f32 `[n, 8 (h / size) (w / size)]`, of grey pictures f32 `[n, 1, h, w]`, in cells of
+/// `size` x `size` pixels. Where the energy around a cell is not much more than `floor`, edges count less.
+pub fn cells(images: &Tensor, size: i64, floor: f64) -> Tensor {
     let padded = images.replication_pad2d([1, 1, 1, 1]);
     let (h, w) = (images.size()[2], images.size()[3]);
     let (across, down) = (padded.narrow(2, 1, h), padded.narrow(3, 1, w));
@@ -42,9 +48,8 @@ fn features(images: &Tensor) -> Tensor {
             &magnitude * (this + next)
         })
         .collect();
-    let cells = means(&Tensor::cat(&bins, 1), CELL, CELL) * (CELL * CELL) as f64;
+    let cells = means(&Tensor::cat(&bins, 1), size, size) * (size * size) as f64;
     let energy = cells.square().sum_dim_intlist([1i64].as_slice(), true, Kind::Float);
     let around = means(&energy.replication_pad2d([1, 1, 1, 1]), 3, 1);
-    let shape = (cells / (around + 0.04).sqrt()).reshape([n, -1]);
-    Tensor::cat(&[shape, means(images, CELL, CELL).reshape([n, -1])], 1)
+    (cells / (around + floor).sqrt()).flatten(1, -1)
 }

@@ -71,6 +71,9 @@ impl Eager {
     }
 }
 
+/// Added to variances by `instance_norm`.
+pub(super) const INSTANCE_EPSILON: f64 = 1e-5;
+
 /// Channels-last memory: twice the speed of libtorch's convolutions on a CPU.
 fn channels_last(x: &Tensor) -> Tensor {
     let size = x.size();
@@ -156,6 +159,14 @@ impl Ops for Eager {
         x.tanh()
     }
 
+    fn sin(&mut self, x: &Tensor) -> Tensor {
+        x.sin()
+    }
+
+    fn softmax(&mut self, x: &Tensor) -> Tensor {
+        x.softmax(-1, x.kind())
+    }
+
     fn add(&mut self, a: &Tensor, b: &Tensor) -> Tensor {
         a + b
     }
@@ -204,6 +215,18 @@ impl Ops for Eager {
 
     fn repeat(&mut self, x: &Tensor, times: usize) -> Tensor {
         x.unsqueeze(1).expand([-1, times as i64, -1], false)
+    }
+
+    fn mean_pixels(&mut self, x: &Tensor) -> Tensor {
+        x.mean_dim([2i64, 3].as_slice(), false, x.kind())
+    }
+
+    fn instance_norm(&mut self, x: &Tensor) -> Tensor {
+        let plane = [2i64, 3];
+        let exact = x.to_kind(Kind::Float);
+        let centred = &exact - exact.mean_dim(plane.as_slice(), true, Kind::Float);
+        let variance = centred.square().mean_dim(plane.as_slice(), true, Kind::Float);
+        (centred * (variance + INSTANCE_EPSILON).rsqrt()).to_kind(x.kind())
     }
 
     fn mirror(&mut self, x: &Tensor) -> Tensor {

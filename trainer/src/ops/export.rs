@@ -4,7 +4,7 @@ use atelier_package::{Dim, Dtype, StatePair, TensorSpec};
 use tch::Tensor;
 
 use super::Ops;
-use super::eager::to_vec;
+use super::eager::{INSTANCE_EPSILON, to_vec};
 use crate::layers::{ClassNorm, Conv2d, ConvTranspose2d, Embedding, Linear, Lstm};
 use crate::onnx::{Attribute, Graph};
 
@@ -286,6 +286,14 @@ impl Ops for Export {
         self.unary("Tanh", x)
     }
 
+    fn sin(&mut self, x: &Value) -> Value {
+        self.unary("Sin", x)
+    }
+
+    fn softmax(&mut self, x: &Value) -> Value {
+        self.one("Softmax", &[&x.name], vec![("axis", Attribute::Int(-1))], x.shape.clone())
+    }
+
     fn add(&mut self, a: &Value, b: &Value) -> Value {
         self.binary("Add", a, b)
     }
@@ -366,6 +374,27 @@ impl Ops for Export {
         let target = self.list(&[1, times as i64, 1]);
         let shape = vec![x.shape[0].clone(), Dim::Fixed(times), x.shape[1].clone()];
         self.one("Expand", &[&row.name, &target], vec![], shape)
+    }
+
+    fn mean_pixels(&mut self, x: &Value) -> Value {
+        let axes = self.list(&[2, 3]);
+        let keep = vec![("keepdims", Attribute::Int(0))];
+        self.one("ReduceMean", &[&x.name, &axes], keep, x.shape[..2].to_vec())
+    }
+
+    fn instance_norm(&mut self, x: &Value) -> Value {
+        let axes = self.list(&[2, 3]);
+        let mut small = x.shape.clone();
+        small[2..].fill(Dim::Fixed(1));
+        let keep = || vec![("keepdims", Attribute::Int(1))];
+        let mean = self.one("ReduceMean", &[&x.name, &axes], keep(), small.clone());
+        let centred = self.one("Sub", &[&x.name, &mean.name], vec![], x.shape.clone());
+        let square = self.one("Mul", &[&centred.name, &centred.name], vec![], x.shape.clone());
+        let variance = self.one("ReduceMean", &[&square.name, &axes], keep(), small.clone());
+        let epsilon = self.scalar(INSTANCE_EPSILON as f32);
+        let safe = self.one("Add", &[&variance.name, &epsilon], vec![], small);
+        let deviation = self.unary("Sqrt", &safe);
+        self.one("Div", &[&centred.name, &deviation.name], vec![], x.shape.clone())
     }
 
     fn mirror(&mut self, x: &Value) -> Value {

@@ -18,7 +18,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::support::{fixtures, generator};
 
-fn real_data() -> Option<PathBuf> {
+pub(crate) fn real_data() -> Option<PathBuf> {
     let dir = std::env::var_os("ATELIER_DATA").map(PathBuf::from);
     if dir.is_none() {
         eprintln!("SKIPPED: ATELIER_DATA does not name the real data");

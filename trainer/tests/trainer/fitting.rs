@@ -31,6 +31,7 @@ pub(crate) fn small(name: &str) -> RecipeConfig {
             (c.network.widths, c.augment.crop) = (vec![8, 12], 32);
             config.batch = 2;
         }
+        family => crate::faces::shrink(family),
     }
     config
 }
@@ -50,7 +51,7 @@ pub(crate) fn train(
     fit(config, &fixtures(), Device::Cpu, &run, resume, stop)
 }
 
-fn tensors(dir: &Path) -> Vec<(String, Vec<u32>)> {
+pub(crate) fn tensors(dir: &Path) -> Vec<(String, Vec<u32>)> {
     let checkpoint = Checkpoint::read(&dir.join("last.safetensors")).unwrap();
     let mut all: Vec<_> = checkpoint
         .tensors

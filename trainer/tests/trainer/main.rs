@@ -7,6 +7,7 @@
 mod adversarial;
 mod card;
 mod evaluators;
+mod faces;
 mod fitting;
 mod judge;
 mod networks;

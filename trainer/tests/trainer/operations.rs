@@ -57,6 +57,10 @@ impl Graphs for EachAlone {
             plan("sigmoid", vec![row("x", 7)]),
             plan("exp", vec![row("x", 7)]),
             plan("tanh", vec![row("x", 7)]),
+            plan("sin", vec![row("x", 7)]),
+            plan("softmax", vec![row("x", 7)]),
+            plan("mean_pixels", vec![image()]),
+            plan("instance_norm", vec![image()]),
             plan("add", vec![row("x", 7), row("y", 7)]),
             plan("add_broadcast", vec![image(), number.clone()]),
             plan("sub", vec![row("x", 7), row("y", 7)]),
@@ -94,6 +98,10 @@ impl Graphs for EachAlone {
             "sigmoid" => ops.sigmoid(x),
             "exp" => ops.exp(x),
             "tanh" => ops.tanh(x),
+            "sin" => ops.sin(x),
+            "softmax" => ops.softmax(x),
+            "instance_norm" => ops.instance_norm(x),
+            "mean_pixels" => ops.mean_pixels(x),
             "add" => ops.add(x, &inputs[1]),
             "add_broadcast" => {
                 let plane = ops.plane(&inputs[1], 6, 8);
