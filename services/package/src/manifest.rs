@@ -1,6 +1,7 @@
 //! `package.toml`.
 
 mod audio;
+mod codec;
 mod delay;
 mod images;
 pub(crate) mod kind;

@@ -309,6 +309,93 @@ fn a_generator_must_say_what_it_can_be_asked_for() {
 }
 
 #[test]
+fn an_autoencoder_that_tells_classes_must_name_them() {
+    let row = |name: &str, n: usize| TensorSpec::new(name, Dtype::F32, ["batch".into(), n.into()]);
+    let good = Manifest {
+        kind: Kind::Autoencoder,
+        graphs: vec![
+            graph("encoder", vec![image("image")], vec![row("code", 3)]),
+            graph("decoder", vec![row("code", 3)], vec![image("image")]),
+            graph("features", vec![image("image")], vec![row("features", 8)]),
+            graph("classifier", vec![image("image")], vec![row("logits", 2)]),
+        ],
+        labels: Some(Labels { names: vec!["bag".into(), "boot".into()] }),
+        ..manifest()
+    };
+    good.validate().unwrap();
+    Manifest { graphs: good.graphs[..2].to_vec(), labels: None, ..good.clone() }.validate().unwrap();
+    type Spoil = fn(&mut Manifest);
+    let cases: [(Spoil, &str); 6] = [
+        (|m| m.labels = None, "labels: must name the classes that the graph `classifier` tells"),
+        (|m| drop(m.graphs.pop()), "labels: are there, but there is no graph `classifier`"),
+        (
+            |m| m.labels.as_mut().unwrap().names.push("coat".into()),
+            "graph.classifier.outputs.logits: is [batch, 2], but [labels] has 3 names",
+        ),
+        (
+            |m| m.graphs[3].inputs[0].shape[3] = 5.into(),
+            "graph.classifier.image: is f32 [batch, 1, 2, 5], but image of graph.encoder is f32 [batch, 1, 2, 2]",
+        ),
+        (
+            |m| m.graphs[2].outputs[0].shape[1] = "n".into(),
+            "graph.features.outputs.features: must be f32 [batch, N]",
+        ),
+        (
+            |m| {
+                let mut mood = m.graphs[3].inputs[0].clone();
+                mood.name = "mood".into();
+                m.graphs[3].inputs.push(mood);
+            },
+            "graph.classifier.inputs.mood: is none of image: nobody would give it",
+        ),
+    ];
+    for (spoil, expected) in cases {
+        let mut spoilt = good.clone();
+        spoil(&mut spoilt);
+        assert_eq!(spoilt.validate().unwrap_err().to_string(), expected);
+    }
+}
+
+#[test]
+fn an_inpainters_mask_must_be_of_the_images_size() {
+    let colour = |name: &str, c: usize| {
+        TensorSpec::new(name, Dtype::F32, ["batch".into(), c.into(), 4.into(), 6.into()]).with_range(0.0, 1.0)
+    };
+    let inpainter =
+        graph("inpainter", vec![colour("image", 3), colour("mask", 1)], vec![colour("filled", 3)]);
+    let good = Manifest { kind: Kind::Inpainter, graphs: vec![inpainter], ..manifest() };
+    good.validate().unwrap();
+    type Spoil = fn(&mut Manifest);
+    let cases: [(Spoil, &str); 5] = [
+        (
+            |m| m.graphs[0].inputs[1].shape[1] = 3.into(),
+            "graph.inpainter.mask: is f32 [batch, 3, 4, 6], but one channel of image is f32 [batch, 1, 4, 6]",
+        ),
+        (
+            |m| m.graphs[0].outputs[0].shape[2] = 6.into(),
+            "graph.inpainter.filled: is f32 [batch, 3, 6, 6], but image is f32 [batch, 3, 4, 6]",
+        ),
+        (
+            |m| m.graphs[0].inputs[0].shape[1] = 2.into(),
+            "graph.inpainter.image: must be f32 [batch, 1 or 3, h, w] of fixed h and w",
+        ),
+        (
+            |m| m.graphs[0].inputs[1].name = "hole".into(),
+            "graph.inpainter.inputs: a package of kind inpainter must have `mask` here; there are: image, hole",
+        ),
+        (
+            |m| m.labels = Some(Labels { names: vec!["bag".into()] }),
+            "labels: a package of kind inpainter has none",
+        ),
+    ];
+    for (spoil, expected) in cases {
+        let mut spoilt = good.clone();
+        spoil(&mut spoilt);
+        assert_eq!(spoilt.validate().unwrap_err().to_string(), expected);
+    }
+}
+
+#[test]
 fn an_ager_must_be_able_to_tell_what_is_no_face() {
     let face = |name: &str| {
         TensorSpec::new(name, Dtype::F32, ["batch".into(), 3.into(), 4.into(), 4.into()]).with_range(0.0, 1.0)

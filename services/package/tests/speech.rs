@@ -44,6 +44,8 @@ fn good() -> Manifest {
         labels: None,
         novelty: None,
         audio: Some(audio),
+        segmentation: None,
+        limits: None,
         training: None,
         metrics: toml::Table::new(),
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{GraphSpec, Manifest, audio, images, segmentation};
+use super::{GraphSpec, Manifest, audio, codec, images, segmentation};
 use crate::error::FieldError;
 use crate::tensor::Dtype;
 
@@ -19,10 +19,15 @@ pub enum Kind {
     /// Removes noise: `denoiser` (`image`, `sigma` f32 `[batch]` -> `denoised`) for a known noise level, and
     /// `blind` (`image` -> `denoised`) for an unknown one.
     DenoisingAutoencoder,
-    /// `encoder` (`image` -> `code`) and `decoder` (`code` -> `image`).
+    /// `encoder` (`image` -> `code`) and `decoder` (`code` -> `image`). It may also have `features` (`image` ->
+    /// `features` f32 `[batch, N]`: what a linear classifier can tell images by) and `classifier` (`image` ->
+    /// `logits` f32 `[batch, N]`), and then there is `[labels]` with N names.
     Autoencoder,
     /// `encoder` (`image` -> `mean`, `log_variance`) and `decoder` (`code` -> `image`).
     VariationalAutoencoder,
+    /// Fills holes: `inpainter` (`image` in [0, 1], `mask` f32 `[batch, 1, height, width]`, 1 where pixels are
+    /// to be filled and 0 elsewhere -> `filled`), of fixed size, grey or colour.
+    Inpainter,
     /// Text, a character at a time: `step` (`token` i64 `[batch]`, state in -> `logits` f32 `[batch, V]`,
     /// state out) with its state pairs, and `[vocabulary]` with V characters.
     CharRnn,
@@ -52,10 +57,11 @@ type Required = (&'static str, &'static [&'static str], &'static [&'static str])
 
 impl Kind {
     /// Every kind, in the order of their declaration.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::DenoisingAutoencoder,
         Self::Autoencoder,
         Self::VariationalAutoencoder,
+        Self::Inpainter,
         Self::CharRnn,
         Self::Wavenet,
         Self::Gan,
@@ -71,6 +77,7 @@ impl Kind {
             Self::DenoisingAutoencoder => "denoising-autoencoder",
             Self::Autoencoder => "autoencoder",
             Self::VariationalAutoencoder => "variational-autoencoder",
+            Self::Inpainter => "inpainter",
             Self::CharRnn => "char-rnn",
             Self::Wavenet => "wavenet",
             Self::Gan => "gan",
@@ -90,6 +97,7 @@ impl Kind {
             Self::VariationalAutoencoder => {
                 &[("encoder", &["image"], &["mean", "log_variance"]), ("decoder", &["code"], &["image"])]
             }
+            Self::Inpainter => &[("inpainter", &["image", "mask"], &["filled"])],
             Self::CharRnn => &[("step", &["token"], &["logits"])],
             Self::Wavenet => &[("step", &["token", "condition"], &["logits"])],
             Self::Gan => &[("generator", &["z"], &["image"])],
@@ -112,7 +120,7 @@ impl Kind {
                 .inputs
                 .iter()
                 .chain(&graph.outputs)
-                .filter(|s| matches!(s.name.as_str(), "image" | "denoised" | "aged"))
+                .filter(|s| matches!(s.name.as_str(), "image" | "denoised" | "filled" | "aged"))
             {
                 if spec.dtype != Dtype::F32 || spec.shape.len() != 4 || spec.batch_axis() != Some(0) {
                     return Err(FieldError::new(
@@ -143,6 +151,8 @@ impl Kind {
             _ if manifest.vocabulary.is_some() => {
                 Err(FieldError::new("vocabulary", format!("a package of kind {self} has none")))
             }
+            Self::Autoencoder => codec::autoencoder(manifest),
+            Self::Inpainter => codec::inpainter(manifest),
             Self::Gan => images::gan(manifest),
             Self::Ager => images::ager(manifest),
             Self::Wavenet => audio::wavenet(manifest),
