@@ -40,7 +40,8 @@ enum Command {
         #[command(flatten)]
         server: ServerArgs,
     },
-    /// Images to codes and back: denoise, encode, decode, reconstruct, sample, interpolate
+    /// Images to codes and back: denoise, encode, decode, reconstruct, sample, interpolate, classify, cluster,
+    /// inpaint
     #[command(after_help = EXIT_CODES)]
     Codec {
         #[command(subcommand)]
@@ -112,6 +113,11 @@ mod tests {
             &["atelier", "codec", "denoise", "--fit", "squash"],
             &["atelier", "codec", "interpolate", "a.png"],
             &["atelier", "codec", "interpolate", "a.png", "b.png", "--steps", "1"],
+            &["atelier", "codec", "classify", "a.png", "--top", "0"],
+            &["atelier", "codec", "cluster", "a.png", "--clusters", "1"],
+            &["atelier", "codec", "inpaint", "a.png"],
+            &["atelier", "codec", "inpaint", "a.png", "--box", "1,2,3"],
+            &["atelier", "codec", "inpaint", "a.png", "--box", "1,2,3,4", "--mask", "m.png"],
             &["atelier", "text", "generate", "--model", "bard@0"],
             &["atelier", "models", "--timeout", "soon"],
             &["atelier", "models", "--timeout", "0s"],

@@ -105,7 +105,7 @@ fn what_the_fleet_serves_can_be_called_and_it_stops_when_told() {
 
     let models: serde_json::Value = serde_json::from_str(&fleet.ok(&["models", "--json"])).unwrap();
     let names: Vec<&str> = models.as_array().unwrap().iter().map(|m| m["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["colour-ae", "tiny-dae", "tiny-vae"]);
+    assert_eq!(names, ["colour-ae", "tiny-classifier", "tiny-dae", "tiny-inpainter", "tiny-vae"]);
     assert!(models.as_array().unwrap().iter().all(|m| m["role"] == "codec" && m["device"] == "cpu"));
 
     let clean = [path("a.png"), path("b.png")];
@@ -134,6 +134,29 @@ fn what_the_fleet_serves_can_be_called_and_it_stops_when_told() {
         fleet.ok(&["codec", "interpolate", &clean[0], &file, "--steps", "4", "--json", "-o", &path("walk")]);
     assert_eq!(frames.lines().count(), 4);
 
+    let line = fleet.ok(&["codec", "classify", &clean[0], "--top", "1"]);
+    assert_eq!(line, format!("{}: middling 99.8 %\n", clean[0]));
+
+    let dark = path("dark.png");
+    GrayImage::new(5, 6).save(&dark).unwrap();
+    let (rows, clusters) = (path("rows.png"), [&clean[0], &dark, &clean[1]]);
+    let line =
+        ["codec", "cluster", clusters[0], clusters[1], clusters[2], "-k", "2", "--scale", "1", "--json"];
+    let lines = fleet.ok(&[&line[..], &["--output", &rows]].concat());
+    let cluster = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["cluster"].as_u64();
+    // Two pictures that are alike, and one that is not.
+    assert_eq!(lines.lines().map(cluster).collect::<Vec<_>>(), [Some(0), Some(1), Some(0)]);
+    assert_eq!(image::open(&rows).unwrap().dimensions(), (1 + 2 * 6, 1 + 2 * 7));
+
+    let filled = path("filled.png");
+    fleet.ok(&["codec", "inpaint", &clean[0], "--box", "1,2,3,1", "--output", &filled]);
+    let (before, after) =
+        (image::open(&clean[0]).unwrap().into_luma8(), image::open(&filled).unwrap().into_luma8());
+    for (x, y, pixel) in after.enumerate_pixels() {
+        let hole = (1..4).contains(&x) && y == 2;
+        assert_eq!(pixel.0[0], if hole { 64 } else { before.get_pixel(x, y).0[0] }, "at {x}, {y}");
+    }
+
     fleet.signal();
     assert_eq!(fleet.wait(), Some(0));
 }
@@ -144,11 +167,16 @@ fn what_the_server_refuses_has_its_exit_code_and_names_field_and_request() {
     let image = directory.path().join("a.png");
     GrayImage::new(5, 6).save(&image).unwrap();
     let image = image.to_str().unwrap();
+    let mask = directory.path().join("mask.png");
+    GrayImage::new(6, 6).save(&mask).unwrap();
+    let mask = mask.to_str().unwrap();
     let fleet = Fleet::up(Path::new(MODELS), &directory.path().join("log"));
     let out = directory.path().join("o.png");
     let out = out.to_str().unwrap();
     for (line, code, words) in [
         (&["codec", "denoise", image, "-o", out, "--sigma", "0.9"][..], 3, ["sigma: ", "INVALID_ARGUMENT"]),
+        (&["codec", "classify", image, "--top", "4"], 3, ["top: ", "INVALID_ARGUMENT"]),
+        (&["codec", "inpaint", image, "-o", out, "--mask", mask], 3, ["mask.data: ", "INVALID_ARGUMENT"]),
         (&["codec", "sample", "-o", out, "--model", "nobody"], 4, ["nobody", "NOT_FOUND"]),
         (&["codec", "sample", "-o", out, "--model", "tiny-vae@9"], 4, ["tiny-vae", "NOT_FOUND"]),
         (&["text", "generate", "x"], 4, ["char-rnn", "NOT_FOUND"]),

@@ -8,6 +8,7 @@ mod describe;
 pub mod graph;
 mod service;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use atelier_engine::{Engine, Model};
@@ -30,6 +31,37 @@ pub fn resolve(
     kinds: &[Kind],
 ) -> Result<Arc<Model>, ServiceError> {
     choose::choose(engine.models(), name, version, kinds).cloned()
+}
+
+/// As [`resolve`], for a method that needs a graph which not every model of these kinds has. Where the
+/// request names no model, those without it are passed over.
+///
+/// Errors: as [`resolve`], and INVALID_ARGUMENT naming `model` where that model has no such graph.
+pub fn resolve_with_graph(
+    engine: &Engine,
+    name: &str,
+    version: u32,
+    kinds: &[Kind],
+    graph: &str,
+) -> Result<Arc<Model>, ServiceError> {
+    let has = |model: &Arc<Model>| model.manifest().graph(graph).is_some();
+    let able: Vec<Arc<Model>> = engine.models().iter().filter(|model| has(model)).cloned().collect();
+    if name.is_empty() {
+        return choose::choose(&able, name, version, kinds).cloned();
+    }
+    let model = choose::choose(engine.models(), name, version, kinds)?;
+    if has(model) {
+        return Ok(Arc::clone(model));
+    }
+    let able = able.iter().filter(|model| kinds.contains(&model.kind()));
+    let names: BTreeSet<&str> = able.map(|model| model.name().as_str()).collect();
+    let names: Vec<&str> = names.into_iter().collect();
+    let known = match names.is_empty() {
+        true => "there is none".to_owned(),
+        false => format!("there is: {}", names.join(", ")),
+    };
+    let message = format!("is {name}, but this method needs a model with a {graph}; {known}");
+    Err(ServiceError::invalid("model", message))
 }
 
 /// What a response says of the model that answered.

@@ -17,13 +17,17 @@ use crate::graph;
 pub(crate) const CODING: [Kind; 2] = [Kind::VariationalAutoencoder, Kind::Autoencoder];
 /// Kinds that remove noise.
 pub(crate) const DENOISING: [Kind; 1] = [Kind::DenoisingAutoencoder];
+/// Kinds that may have a classifier.
+pub(crate) const CLASSIFYING: [Kind; 1] = [Kind::Autoencoder];
+/// Kinds that fill holes.
+pub(crate) const INPAINTING: [Kind; 1] = [Kind::Inpainter];
 /// Kinds whose codes come from a known distribution.
 pub(crate) const VARIATIONAL: [Kind; 1] = [Kind::VariationalAutoencoder];
 
 /// A model at work for one request.
 pub(crate) struct Job {
     pub(crate) model: Arc<Model>,
-    blocking: Blocking,
+    pub(crate) blocking: Blocking,
     deadline: Option<Instant>,
 }
 
@@ -44,8 +48,24 @@ impl Job {
         deadline: Option<Deadline>,
     ) -> Result<Self, ServiceError> {
         let model = models::resolve(engine, name, version, kinds)?;
+        Ok(Self::with(model, blocking, deadline))
+    }
+
+    /// For the model that a request means, of one of `kinds` and with a graph that not all of them have.
+    pub(crate) fn with_graph(
+        engine: &Engine,
+        blocking: &Blocking,
+        (name, version): (&str, u32),
+        (kinds, graph): (&[Kind], &str),
+        deadline: Option<Deadline>,
+    ) -> Result<Self, ServiceError> {
+        let model = models::resolve_with_graph(engine, name, version, kinds, graph)?;
+        Ok(Self::with(model, blocking, deadline))
+    }
+
+    fn with(model: Arc<Model>, blocking: &Blocking, deadline: Option<Deadline>) -> Self {
         tracing::debug!(model = %model.name(), version = %model.version(), "chose a model");
-        Ok(Self { model, blocking: blocking.clone(), deadline: deadline.map(Deadline::instant) })
+        Self { model, blocking: blocking.clone(), deadline: deadline.map(Deadline::instant) }
     }
 
     /// Decodes an image and fits it to an input of the model's.
@@ -146,7 +166,7 @@ impl Job {
         spec.and_then(|spec| spec.range).map_or(0.55, |[_, greatest]| greatest as f32)
     }
 
-    async fn run(
+    pub(crate) async fn run(
         &self,
         graph: &str,
         rows: usize,
@@ -156,7 +176,11 @@ impl Job {
         run(&self.model, graph, rows, inputs, self.deadline).await
     }
 
-    fn finite<'a>(&self, what: &str, values: impl IntoIterator<Item = &'a f32>) -> Result<(), ServiceError> {
+    pub(crate) fn finite<'a>(
+        &self,
+        what: &str,
+        values: impl IntoIterator<Item = &'a f32>,
+    ) -> Result<(), ServiceError> {
         match values.into_iter().all(|value| value.is_finite()) {
             true => Ok(()),
             false => {

@@ -11,9 +11,11 @@ use atelier_proto::codec::v1::codec_service_server::CodecService;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use tonic::{Request, Response, Status};
 
-use crate::codec::{CODING, DENOISING, Job, VARIATIONAL, mse};
+use crate::classify;
+use crate::codec::{CLASSIFYING, CODING, DENOISING, INPAINTING, Job, VARIATIONAL, mse};
 use crate::fields;
 use crate::graph;
+use crate::inpaint;
 
 /// The most images of one Sample request.
 const MAX_COUNT: u32 = 64;
@@ -150,6 +152,22 @@ impl CodecService for Codec {
             images: job.images(pictures).await?,
             codes: codes.into_iter().map(|values| api::Code { values }).collect(),
         }))
+    }
+
+    async fn classify(&self, request: Request<api::ClassifyRequest>) -> Answer<api::ClassifyResponse> {
+        let deadline = Deadline::of(&request);
+        let request = request.into_inner();
+        let (model, needed) =
+            ((request.model.as_str(), request.version), (&CLASSIFYING[..], classify::GRAPH));
+        let job = Job::with_graph(&self.engine, &self.blocking, model, needed, deadline)?;
+        Ok(Response::new(classify::classify(&job, request).await?))
+    }
+
+    async fn inpaint(&self, request: Request<api::InpaintRequest>) -> Answer<api::InpaintResponse> {
+        let deadline = Deadline::of(&request);
+        let request = request.into_inner();
+        let job = self.job((&request.model, request.version), &INPAINTING, deadline)?;
+        Ok(Response::new(inpaint::inpaint(&job, request).await?))
     }
 
     type InterpolateStream = BoxStream<'static, Result<api::InterpolateResponse, Status>>;

@@ -1,5 +1,7 @@
 //! Pictures in the words of the API.
 
+mod mask;
+
 use atelier_chassis::ServiceError;
 use atelier_package::ImageShape;
 use atelier_proto::codec::v1 as api;
@@ -38,16 +40,20 @@ impl Encoded {
         }
     }
 
+    fn decode(&self) -> Result<Decoded, ServiceError> {
+        Decoded::read(&self.data, self.format).map_err(|error| self.wrong(&error))
+    }
+
+    fn wrong(&self, error: &PictureError) -> ServiceError {
+        ServiceError::invalid(format!("{}.{}", self.field, error.field()), error.to_string())
+    }
+
     /// Decodes and fits it. Takes long: not for an async thread.
     ///
     /// # Errors
     /// INVALID_ARGUMENT, naming the field, for what is no image, or one that cannot be fitted so.
     pub fn fit(self, fit: Fit, shape: ImageShape) -> Result<Picture, ServiceError> {
-        let wrong = |error: PictureError| {
-            ServiceError::invalid(format!("{}.{}", self.field, error.field()), error.to_string())
-        };
-        let decoded = Decoded::read(&self.data, self.format).map_err(wrong)?;
-        fit.apply(&decoded, shape).map_err(wrong)
+        fit.apply(&self.decode()?, shape).map_err(|error| self.wrong(&error))
     }
 }
 

@@ -1,10 +1,13 @@
 //! `atelier codec`: images to codes and back.
 
+mod classify;
+mod cluster;
 mod decode;
 mod denoise;
 mod encode;
 mod gallery;
 mod images;
+mod inpaint;
 mod interpolate;
 mod reconstruct;
 mod sample;
@@ -27,6 +30,9 @@ pub(crate) enum CodecCommand {
     Reconstruct(reconstruct::Reconstruct),
     Sample(sample::Sample),
     Interpolate(interpolate::Interpolate),
+    Classify(classify::Classify),
+    Cluster(cluster::Cluster),
+    Inpaint(inpaint::Inpaint),
 }
 
 /// Runs one of them.
@@ -41,6 +47,9 @@ pub(crate) async fn run(command: CodecCommand, server: &ServerArgs) -> Result<()
         CodecCommand::Reconstruct(command) => command.run(server).await,
         CodecCommand::Sample(command) => command.run(server).await,
         CodecCommand::Interpolate(command) => command.run(server).await,
+        CodecCommand::Classify(command) => command.run(server).await,
+        CodecCommand::Cluster(command) => command.run(server).await,
+        CodecCommand::Inpaint(command) => command.run(server).await,
     }
 }
 

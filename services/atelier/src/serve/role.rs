@@ -44,7 +44,12 @@ impl Domain {
     /// The kinds of packages that it serves.
     pub(super) fn kinds(self) -> &'static [Kind] {
         match self {
-            Self::Codec => &[Kind::DenoisingAutoencoder, Kind::VariationalAutoencoder, Kind::Autoencoder],
+            Self::Codec => &[
+                Kind::DenoisingAutoencoder,
+                Kind::VariationalAutoencoder,
+                Kind::Autoencoder,
+                Kind::Inpainter,
+            ],
             Self::Text => &[Kind::CharRnn],
         }
     }

@@ -3,8 +3,9 @@
     python3 -m venv /tmp/venv && /tmp/venv/bin/pip install onnx==1.23.2 numpy safetensors
     /tmp/venv/bin/python services/codec/tests/models/make.py
 
-The golden outputs come from onnx's own reference evaluator, not from ONNX Runtime. The denoiser is plain
-arithmetic, so that a test can say what comes out of it; the weights of the others are random.
+The golden outputs come from onnx's own reference evaluator, not from ONNX Runtime. The denoiser, the
+classifier and the inpainter are plain arithmetic, so that a test can say what comes out of them; the weights
+of the others are random.
 """
 
 import hashlib
@@ -59,7 +60,7 @@ outputs = [{", ".join(spec(*o) for o in outputs)}]
     return name, data, tensors, toml
 
 
-def package(name, kind, graphs):
+def package(name, kind, graphs, table=""):
     folder = HERE / name / "1"
     folder.mkdir(parents=True, exist_ok=True)
     toml, golden = "", {}
@@ -75,7 +76,7 @@ kind = "{kind}"
 summary = "A little network for the codec service's tests"
 licence = "MIT OR Apache-2.0"
 data = "none"
-{toml}"""
+{toml}{table}"""
     )
 
 
@@ -126,7 +127,44 @@ def denoiser(shape):
     return [known, blind]
 
 
+def classifier(shape):
+    """Of three classes that with the nearest brightness: logits of -40 (mean - brightness)^2, but for what
+    all have alike."""
+    bright = np.array([0, 0.5, 1], dtype=np.float32)
+    image = RNG.random((2, *shape), dtype=np.float32)
+    return graph(
+        "classifier",
+        [NODE("GlobalAveragePool", ["image"], ["pooled"]), NODE("Flatten", ["pooled"], ["mean"], axis=1),
+         NODE("Gemm", ["mean", "w", "b"], ["logits"], transB=1)],
+        [const("w", 80 * bright[:, None], np.float32), const("b", -40 * bright**2, np.float32)],
+        [("image", ["batch", *shape], UNIT)], [("logits", ["batch", 3], "")], {"image": image},
+    )
+
+
+def inpainter(shape):
+    """A quarter in the hole, and the image elsewhere."""
+    image = RNG.random((2, *shape), dtype=np.float32)
+    mask = (RNG.random((2, 1, *shape[1:]), dtype=np.float32) < 0.3).astype(np.float32)
+    return graph(
+        "inpainter",
+        [NODE("Sub", ["one", "mask"], ["known"]), NODE("Mul", ["image", "known"], ["kept"]),
+         NODE("Mul", ["mask", "quarter"], ["made"]), NODE("Add", ["kept", "made"], ["filled"])],
+        [const("one", 1, np.float32), const("quarter", 0.25, np.float32)],
+        [("image", ["batch", *shape], UNIT), ("mask", ["batch", 1, *shape[1:]], UNIT)],
+        [("filled", ["batch", *shape], UNIT)], {"image": image, "mask": mask},
+    )
+
+
 package("tiny-vae", "variational-autoencoder",
         [encoder([1, 6, 5], [("mean", 3, 2.0), ("log_variance", 3, 0.5)]), decoder([1, 6, 5], 3)])
 package("colour-ae", "autoencoder", [encoder([3, 4, 4], [("code", 2, 1.0)]), decoder([3, 4, 4], 2)])
 package("tiny-dae", "denoising-autoencoder", denoiser([1, 6, 5]))
+
+RNG = np.random.default_rng(20240602)
+LABELS = """
+[labels]
+names = ["dark", "middling", "bright"]
+"""
+package("tiny-classifier", "autoencoder",
+        [encoder([1, 6, 5], [("code", 2, 1.0)]), decoder([1, 6, 5], 2), classifier([1, 6, 5])], LABELS)
+package("tiny-inpainter", "inpainter", [inpainter([1, 6, 5])])

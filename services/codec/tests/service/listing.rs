@@ -13,8 +13,11 @@ async fn the_role_lists_its_models_with_what_answers_by_default() {
         let models = role.list_models(Request::new(request)).await.unwrap().into_inner().models;
         models.into_iter().map(|m| m.name).collect::<Vec<_>>()
     };
-    assert_eq!(list("", "").await, ["colour-ae", "tiny-dae", "tiny-vae"]);
-    assert_eq!(list("autoencoder", "codec").await, ["colour-ae"]);
+    assert_eq!(
+        list("", "").await,
+        ["colour-ae", "tiny-classifier", "tiny-dae", "tiny-inpainter", "tiny-vae"]
+    );
+    assert_eq!(list("autoencoder", "codec").await, ["colour-ae", "tiny-classifier"]);
     assert!(list("", "text").await.is_empty());
 
     let get = |name: &str, version| Request::new(GetModelRequest { name: name.into(), version });

@@ -80,6 +80,71 @@ async fn denoising_uses_the_level_where_it_is_given_and_the_blind_graph_where_no
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn guesses_come_with_name_and_chance_the_likeliest_first() {
+    let codec = codec();
+    // The classes of the model are the brightnesses 0, 1/2 and 1; logits are -40 times the squared distance.
+    for (level, order, first) in [
+        (20, ["dark", "middling", "bright"], 0),
+        (140, ["middling", "bright", "dark"], 1),
+        (250, ["bright", "middling", "dark"], 2),
+    ] {
+        let image = png(GrayImage::from_pixel(WIDTH, HEIGHT, Luma([level])));
+        let request = ClassifyRequest { image: image.clone(), ..ClassifyRequest::default() };
+        let answer = codec.classify(Request::new(request)).await.unwrap().into_inner();
+        // Of the models of the kind, the first by name has no classifier.
+        is(&answer.model, "tiny-classifier");
+        let labels: Vec<&str> = answer.guesses.iter().map(|guess| guess.label.as_str()).collect();
+        assert_eq!(labels, order);
+        assert_eq!(answer.guesses[0].class_id, first);
+        let mean = f32::from(level) / 255.0;
+        let weights = [0.0, 0.5, 1.0].map(|bright: f32| (-40.0 * (mean - bright).powi(2)).exp());
+        for guess in &answer.guesses {
+            let chance = weights[guess.class_id as usize] / weights.iter().sum::<f32>();
+            assert!((guess.probability - chance).abs() < 1e-4, "{answer:?}, not {chance}");
+        }
+        let request = ClassifyRequest { image, top: Some(1), ..ClassifyRequest::default() };
+        let one = codec.classify(Request::new(request)).await.unwrap().into_inner();
+        assert_eq!(one.guesses, answer.guesses[..1]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hole_is_filled_and_the_rest_stays() {
+    let codec = codec();
+    let mask = GrayImage::from_fn(WIDTH, HEIGHT, |x, y| Luma([if x > 1 && y < 2 { 255 } else { 100 }]));
+    let request = InpaintRequest {
+        image: png(grey()),
+        mask: png(mask.clone()),
+        fit: Fit::Exact.into(),
+        ..InpaintRequest::default()
+    };
+    let answer = codec.inpaint(Request::new(request)).await.unwrap().into_inner();
+    is(&answer.model, "tiny-inpainter");
+    assert!((answer.filled_fraction - 6.0 / 30.0).abs() < 1e-6, "{}", answer.filled_fraction);
+    let filled = picture(answer.image).into_luma8();
+    for ((x, y, pixel), was) in filled.enumerate_pixels().zip(grey().pixels()) {
+        // The model fills with a quarter.
+        let right = if mask.get_pixel(x, y).0 == [255] { 64 } else { was.0[0] };
+        assert_eq!(pixel.0, [right], "at {x}, {y}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn image_and_mask_are_fitted_alike() {
+    let codec = codec();
+    let image = GrayImage::from_pixel(50, 30, Luma([255]));
+    let mask = GrayImage::from_fn(50, 30, |x, _| Luma([if x >= 40 { 255 } else { 0 }]));
+    let request = InpaintRequest { image: png(image), mask: png(mask), ..InpaintRequest::default() };
+    let answer = codec.inpaint(Request::new(request)).await.unwrap().into_inner();
+    let filled = picture(answer.image).into_luma8();
+    let rows: Vec<Vec<u8>> = filled.rows().map(|row| row.map(|pixel| pixel.0[0]).collect()).collect();
+    // Fitted within: black above and below, which is not filled. What is left of the last column is blurred
+    // into the one before it, which is filled as well.
+    let (border, middle) = (vec![0; 5], vec![255, 255, 255, 64, 64]);
+    assert_eq!(rows, [&border, &middle, &middle, &middle, &border, &border].map(Vec::clone));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_image_of_any_size_and_colour_is_fitted_to_the_model() {
     let codec = codec();
     let white = RgbImage::from_pixel(50, 30, Rgb([255; 3]));

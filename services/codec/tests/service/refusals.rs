@@ -57,6 +57,12 @@ async fn a_bad_image_is_refused_by_every_method_that_takes_one() {
             let request = DenoiseRequest { image: image.clone(), sigma, ..Default::default() };
             invalid(codec.denoise(Request::new(request)).await, field, right);
         }
+        let request = ClassifyRequest { image: image.clone(), ..Default::default() };
+        invalid(codec.classify(Request::new(request)).await, field, right);
+        let request = InpaintRequest { image: image.clone(), mask: png(grey()), ..Default::default() };
+        invalid(codec.inpaint(Request::new(request)).await, field, right);
+        let request = InpaintRequest { image: png(grey()), mask: image.clone(), ..Default::default() };
+        invalid(codec.inpaint(Request::new(request)).await, &field.replacen("image", "mask", 1), right);
         if let Some(image) = image {
             let start = Some(Waypoint { point: Some(Point::Image(image)) });
             let end = Some(Waypoint { point: Some(Point::Code(code(&[0.0; 3]))) });
@@ -127,10 +133,31 @@ async fn numbers_out_of_range_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn more_guesses_than_classes_and_none_at_all_are_refused() {
+    let codec = codec();
+    for top in [0, 4, u32::MAX] {
+        let request = ClassifyRequest { image: png(grey()), top: Some(top), ..Default::default() };
+        invalid(codec.classify(Request::new(request)).await, "top", "1 to 3 is right");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mask_of_another_size_or_with_nothing_white_is_refused() {
+    let codec = codec();
+    for (mask, right) in [
+        (GrayImage::from_pixel(5, 7, Luma([255])), "is 5x7 pixels, but 5x6 is right, the size of the image"),
+        (GrayImage::from_pixel(WIDTH, HEIGHT, Luma([127])), "nothing white in it"),
+    ] {
+        let request = InpaintRequest { image: png(grey()), mask: png(mask), ..Default::default() };
+        invalid(codec.inpaint(Request::new(request)).await, "mask.data", right);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_model_whose_kind_cannot_do_this_is_refused_with_those_that_can() {
     let codec = codec();
     let model = || "tiny-dae".to_owned();
-    let right = "needs a model of kind variational-autoencoder or autoencoder; there is: colour-ae, tiny-vae";
+    let right = "needs a model of kind variational-autoencoder or autoencoder; there is: colour-ae, tiny-classifier, tiny-vae";
     let request = EncodeRequest { model: model(), image: png(grey()), ..Default::default() };
     invalid(codec.encode(Request::new(request)).await, "model", right);
     let request = DecodeRequest { model: model(), code: Some(code(&[0.0])), ..Default::default() };
@@ -144,6 +171,18 @@ async fn a_model_whose_kind_cannot_do_this_is_refused_with_those_that_can() {
         codec.sample(Request::new(request)).await,
         "model",
         "of kind variational-autoencoder; there is: tiny-vae",
+    );
+    let request = ClassifyRequest { model: "colour-ae".into(), image: png(colour()), ..Default::default() };
+    invalid(
+        codec.classify(Request::new(request)).await,
+        "model",
+        "is colour-ae, but this method needs a model with a classifier; there is: tiny-classifier",
+    );
+    let request = InpaintRequest { model: model(), ..Default::default() };
+    invalid(
+        codec.inpaint(Request::new(request)).await,
+        "model",
+        "of kind inpainter; there is: tiny-inpainter",
     );
     let request = DenoiseRequest { model: "tiny-vae".into(), image: png(grey()), ..Default::default() };
     invalid(codec.denoise(Request::new(request)).await, "model", "denoising-autoencoder; there is: tiny-dae");
