@@ -4,6 +4,7 @@ pub mod catalogue;
 pub mod faces;
 pub mod fashion;
 pub mod fetch;
+pub mod holes;
 pub mod idx;
 pub mod nasa;
 pub mod nuclei;

@@ -5,15 +5,20 @@ pub mod ager;
 pub mod autoencoder;
 pub mod char_rnn;
 pub mod classifier;
+pub mod clusters;
 pub mod denoise;
 pub mod face_sampler;
 pub mod faces;
+pub mod features;
+pub mod fills;
 pub mod frechet;
 pub mod gan;
 pub mod hog;
+pub mod inpaint;
 pub mod kneser_ney;
 pub mod manifold;
 pub mod overlap;
+pub mod probe;
 pub mod report;
 pub mod ssim;
 pub mod vae;
@@ -52,6 +57,7 @@ pub fn evaluate(
     match package.manifest().kind {
         Kind::Autoencoder => autoencoder::evaluate(package, data, runtime, settings),
         Kind::DenoisingAutoencoder => denoise::evaluate(package, data, runtime, settings),
+        Kind::Inpainter => inpaint::evaluate(package, data, runtime, settings),
         Kind::VariationalAutoencoder => vae::evaluate(package, data, runtime, settings),
         Kind::Gan if face_sampler::fits(package) => face_sampler::evaluate(package, data, runtime, settings),
         Kind::Gan => gan::evaluate(package, data, runtime, settings),

@@ -229,7 +229,7 @@ fn manifest(run: &RunDir, config: &RecipeConfig, directory: &Path) -> anyhow::Re
         audio: None,
         segmentation: None,
         training: Some(Training {
-            recipe: config.package.clone(),
+            recipe: config.name(),
             seed: config.seed,
             minutes: summary.minutes,
             machine: summary.machine,

@@ -15,6 +15,17 @@ use crate::recipe::{Recipe, RecipeConfig, Turn};
 use crate::run::RunDir;
 use crate::store::Average;
 
+/// Where a run starts.
+#[derive(Clone, Debug)]
+pub enum Start {
+    /// With fresh parameters.
+    Fresh,
+    /// With the averaged weights of an earlier run, of another recipe.
+    From(RunDir),
+    /// Where the run itself stopped.
+    Last,
+}
+
 /// How a run ended.
 #[derive(Debug, PartialEq)]
 pub enum Outcome {
@@ -39,8 +50,8 @@ struct Trainer<'a> {
     run: &'a RunDir,
 }
 
-/// Trains `config` on the data under `data` into `run`, from its last checkpoint when `resume` is set,
-/// until all epochs are done or `stop`, asked before every step, says yes.
+/// Trains `config` on the data under `data` into `run`, from where `start` says, until all epochs are done or
+/// `stop`, asked before every step, says yes.
 ///
 /// # Errors
 /// Data or checkpoint that cannot be used, files that cannot be written, or a loss that is no longer finite.
@@ -49,14 +60,23 @@ pub fn fit(
     data: &Path,
     device: Device,
     run: &RunDir,
-    resume: bool,
+    start: &Start,
     stop: &dyn Fn(u64) -> bool,
 ) -> anyhow::Result<Outcome> {
-    let recipe = config.build(data, device)?;
+    if let (Some(earlier), Start::Fresh) = (&config.from, start) {
+        bail!("this recipe starts from a run of {earlier}, not afresh");
+    }
+    let mut recipe = config.build(data, device)?;
+    if let Start::From(earlier) = start {
+        let path = earlier.checkpoint();
+        let cannot = || format!("cannot start from {}", path.display());
+        let weights = Checkpoint::read(&path).with_context(cannot)?.group("average", device);
+        recipe.start_from(&weights).with_context(cannot)?;
+    }
     let optimiser = AdamW::new(recipe.store(), config.optimiser.clone());
     let average = Average::new(recipe.store(), config.optimiser.average);
     let mut trainer = Trainer { config, recipe, optimiser, average, run };
-    let start = if resume { trainer.resume()? } else { 0 };
+    let start = if matches!(start, Start::Last) { trainer.resume()? } else { 0 };
     trainer.go(start, stop)
 }
 

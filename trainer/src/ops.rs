@@ -67,6 +67,8 @@ pub trait Ops {
     /// `x * factor + offset`, the same numbers for every element.
     fn affine(&mut self, x: &Self::Tensor, factor: f32, offset: f32) -> Self::Tensor;
 
+    /// Means over squares of `size` x `size` pixels, `stride` pixels from one to the next, without padding.
+    fn average_pool(&mut self, x: &Self::Tensor, size: usize, stride: usize) -> Self::Tensor;
     /// Joins along `axis`.
     fn concat(&mut self, parts: &[&Self::Tensor], axis: usize) -> Self::Tensor;
     /// Cuts `axis` into consecutive pieces of the given sizes.

@@ -18,6 +18,8 @@ pub const VALIDATION: u64 = 4;
 
 /// Use: what the statistics of normalisations are measured on.
 pub const SETTLE: u64 = 5;
+/// Use: how training images are changed in a step.
+pub const AUGMENT: u64 = 6;
 
 /// Mixes words into one (Steele, Lea and Flood's SplitMix64 finaliser, 2014).
 #[must_use]

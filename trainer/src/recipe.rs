@@ -1,11 +1,14 @@
 //! A recipe: what is trained, on what, and how. One TOML file; one implementation of [`Recipe`] a family.
 
+mod augment;
 pub mod autoencoder;
 pub mod char_rnn;
+pub mod classifier;
 pub mod denoiser;
 pub mod faces;
 pub mod gan;
 mod images;
+pub mod inpainter;
 pub mod nuclei;
 pub mod telemetry;
 pub mod vae;
@@ -22,7 +25,7 @@ use crate::data::DataError;
 use crate::graphs::Exportable;
 use crate::ops::eager::Precision;
 use crate::optim::OptimiserConfig;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use autoencoder::AutoencoderFamily;
 use denoiser::DenoiserFamily;
 use faces::ager::AgerFamily;
@@ -32,6 +35,7 @@ use faces::novelty::FaceNoveltyFamily;
 use faces::sampler::SamplerFamily;
 use faces::{FaceRecipe, Pupils};
 use images::ImageRecipe;
+use inpainter::InpainterFamily;
 use vae::VaeFamily;
 
 /// A recipe file. Unknown keys are refused.
@@ -49,6 +53,9 @@ pub struct RecipeConfig {
     /// What the model must not be taken for or used for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<String>,
+    /// The recipe whose run this one starts from, if it does not start afresh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     /// Every random number of the run follows from it.
     pub seed: u64,
     /// Passes over the training data.
@@ -71,8 +78,12 @@ pub struct RecipeConfig {
 pub enum Family {
     /// See [`autoencoder`].
     Autoencoder(autoencoder::AutoencoderRecipeConfig),
+    /// See [`classifier`].
+    Classifier(classifier::ClassifierRecipeConfig),
     /// See [`denoiser`].
     DenoisingAutoencoder(denoiser::DenoiserRecipeConfig),
+    /// See [`inpainter`].
+    Inpainter(inpainter::InpainterRecipeConfig),
     /// See [`vae`].
     VariationalAutoencoder(vae::VaeRecipeConfig),
     /// See [`char_rnn`].
@@ -100,8 +111,9 @@ impl Family {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Autoencoder(_) => Kind::Autoencoder,
+            Self::Autoencoder(_) | Self::Classifier(_) => Kind::Autoencoder,
             Self::DenoisingAutoencoder(_) => Kind::DenoisingAutoencoder,
+            Self::Inpainter(_) => Kind::Inpainter,
             Self::VariationalAutoencoder(_) => Kind::VariationalAutoencoder,
             Self::CharRnn(_) => Kind::CharRnn,
             Self::SequenceAutoencoder(_) => Kind::Anomaly,
@@ -159,7 +171,12 @@ impl RecipeConfig {
         self.optimiser.validate()?;
         match &self.family {
             Family::Autoencoder(c) => c.validate(),
+            Family::Classifier(_) if self.from.is_none() => {
+                Err("from must name the recipe of an autoencoder for a family of kind classifier".into())
+            }
+            Family::Classifier(c) => c.validate(),
             Family::DenoisingAutoencoder(c) => c.validate(),
+            Family::Inpainter(c) => c.validate(),
             Family::VariationalAutoencoder(c) => c.validate(),
             Family::CharRnn(_) | Family::SequenceAutoencoder(_) if self.precision != Precision::F32 => {
                 Err(format!("precision must be \"f32\" for a family of kind {}", self.family.kind()))
@@ -173,6 +190,16 @@ impl RecipeConfig {
             Family::FaceNovelty(c) => c.validate(),
             Family::FaceAger(c) => c.validate(self.batch),
             Family::FaceSampler(c) => c.validate(self.batch),
+        }
+    }
+
+    /// What the recipe is called, and its file: after its package, and after its family too where it goes on
+    /// with another recipe's run.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match (&self.from, &self.family) {
+            (Some(_), Family::Classifier(_)) => format!("{}-classifier", self.package),
+            _ => self.package.clone(),
         }
     }
 
@@ -194,9 +221,13 @@ impl RecipeConfig {
             Family::Autoencoder(c) => {
                 Box::new(ImageRecipe::new(self, data, device, |store| AutoencoderFamily::new(c, store))?)
             }
+            Family::Classifier(c) => Box::new(classifier::ClassifierRecipe::new(self, c, data, device)?),
             Family::DenoisingAutoencoder(c) => {
                 Box::new(ImageRecipe::new(self, data, device, |store| DenoiserFamily::new(c, store))?)
             }
+            Family::Inpainter(c) => Box::new(ImageRecipe::new(self, data, device, |store| {
+                InpainterFamily::new(c, self.seed, store)
+            })?),
             Family::VariationalAutoencoder(c) => {
                 Box::new(ImageRecipe::new(self, data, device, |store| VaeFamily::new(c, store))?)
             }
@@ -263,6 +294,14 @@ pub trait Recipe {
     fn store(&self) -> &Store;
     /// The parameters, to change them.
     fn store_mut(&mut self) -> &mut Store;
+    /// Takes over the averaged weights of an earlier run, before the first step: by default those of the same
+    /// names, of which none may be missing.
+    ///
+    /// # Errors
+    /// Names what is missing or of another shape.
+    fn start_from(&mut self, earlier: &HashMap<String, Tensor>) -> Result<(), StoreError> {
+        self.store_mut().load(earlier)
+    }
     /// Steps in a pass over the training data.
     fn steps_per_epoch(&self) -> u64;
     /// Who moves in a step, in order; the same in every step.

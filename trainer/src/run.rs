@@ -44,6 +44,16 @@ impl RunDir {
         Ok((run, config))
     }
 
+    /// Notes that the run starts from an earlier one, whose minutes count as well.
+    ///
+    /// # Errors
+    /// The earlier run cannot be read, or this directory cannot be written.
+    pub fn starts_from(&self, earlier: &Self) -> anyhow::Result<()> {
+        let minutes = earlier.summary()?.minutes;
+        std::fs::write(self.earlier_path(), minutes.to_string())
+            .with_context(|| format!("cannot write in {}", self.path.display()))
+    }
+
     /// The recipe as it was resolved.
     #[must_use]
     pub fn recipe_path(&self) -> PathBuf {
@@ -52,6 +62,11 @@ impl RunDir {
 
     fn machine_path(&self) -> PathBuf {
         self.path.join("machine.txt")
+    }
+
+    /// The minutes of the run that this one starts from, if there is one.
+    fn earlier_path(&self) -> PathBuf {
+        self.path.join("earlier-minutes.txt")
     }
 
     /// What the run has taken so far, read from what it wrote.
@@ -72,7 +87,14 @@ impl RunDir {
             }
             last = seconds;
         }
-        let minutes = ((before + last) / 6.0).round() / 10.0;
+        let earlier = match self.earlier_path() {
+            path if path.is_file() => read(path.clone())?
+                .trim()
+                .parse::<f64>()
+                .with_context(|| format!("{} is no number", path.display()))?,
+            _ => 0.0,
+        };
+        let minutes = ((before + last) / 6.0).round() / 10.0 + earlier;
         Ok(Summary { minutes, machine: read(self.machine_path())?.trim().to_owned() })
     }
 
@@ -110,7 +132,7 @@ impl RunDir {
 /// What a run took.
 #[derive(Clone, Debug)]
 pub struct Summary {
-    /// Minutes of training, all parts of a resumed run together.
+    /// Minutes of training, all parts of a resumed run together, and those of the run that it started from.
     pub minutes: f64,
     /// The machine on which it began.
     pub machine: String,

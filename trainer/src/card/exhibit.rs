@@ -9,7 +9,9 @@ use atelier_package::{Kind, Package, Tensor as Plain};
 use tch::{Device, Tensor};
 
 use crate::data::fashion::Fashion;
+use crate::data::holes::Hole;
 use crate::evaluate::char_rnn::Streams;
+use crate::evaluate::inpaint::{holes, in_turn};
 use crate::evaluate::{face_sampler, plain, session, torch};
 use crate::onnx_runtime::{GraphSession, OnnxRuntime};
 use crate::picture::Grid;
@@ -46,6 +48,7 @@ pub fn make(package: &Package, data: &Path, runtime: &OnnxRuntime) -> anyhow::Re
     Ok(match package.manifest().kind {
         Kind::Autoencoder => Some(restored(package, data, runtime)?),
         Kind::DenoisingAutoencoder => Some(denoised(package, data, runtime)?),
+        Kind::Inpainter => Some(filled(package, data, runtime)?),
         Kind::VariationalAutoencoder => Some(sampled(package, data, runtime)?),
         Kind::Ager => faces::aged(package, runtime)?,
         Kind::Gan if face_sampler::fits(package) => Some(faces::sampled(package, runtime)?),
@@ -88,6 +91,25 @@ fn denoised(package: &Package, data: &Path, runtime: &OnnxRuntime) -> anyhow::Re
     picture(
         &grid,
         "Test images of Fashion-MNIST, the same with noise of standard deviation 0.3, and what is made of them",
+    )
+}
+
+fn filled(package: &Package, data: &Path, runtime: &OnnxRuntime) -> anyhow::Result<Exhibit> {
+    let images = clothes(data)?;
+    let mut inpainter = session(package, runtime, "inpainter")?;
+    let mut grid = Grid::new(COLUMNS as usize);
+    grid.row(&images);
+    for kind in Hole::ALL {
+        let (filled, masks) = in_turn(&images, &holes(kind, images.size()[3] as usize), |image, hole| {
+            run(&mut inpainter, &[&image.contiguous(), &hole.expand_as(image).contiguous()])
+        })?;
+        // The hole in grey: black would look like part of the picture.
+        grid.row(&(&images * (&masks * -1.0 + 1.0) + &masks * 0.5));
+        grid.row(&filled);
+    }
+    picture(
+        &grid,
+        "Test images of Fashion-MNIST; the same with holes of three kinds, each above how it is filled",
     )
 }
 

@@ -3,9 +3,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use atelier_trainer::device;
-use atelier_trainer::fit::{Outcome, fit};
+use atelier_trainer::fit::{Outcome, Start, fit};
 use atelier_trainer::recipe::RecipeConfig;
 use atelier_trainer::run::RunDir;
 
@@ -20,12 +20,15 @@ pub(crate) struct Arguments {
     /// Where to compute: cpu, cuda:0, cuda:1 …
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// Where the run is written [default: runs/PACKAGE].
+    /// Where the run is written [default: runs/RECIPE].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Go on with the run that is in --out.
     #[arg(long)]
     resume: bool,
+    /// For a recipe that starts from the run of another: that run [default: runs/THAT RECIPE].
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    from: Option<PathBuf>,
     /// CPU threads [default: all].
     #[arg(long)]
     threads: Option<u16>,
@@ -37,14 +40,39 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if let Some(threads) = arguments.threads {
         tch::set_num_threads(i32::from(threads.max(1)));
     }
-    let out = arguments.out.unwrap_or_else(|| PathBuf::from("runs").join(&config.package));
-    let run = if arguments.resume { RunDir::open(&out)?.0 } else { RunDir::create(&out, &config)? };
+    let runs = PathBuf::from("runs");
+    let out = arguments.out.unwrap_or_else(|| runs.join(config.name()));
+    ensure!(
+        arguments.from.is_none() || config.from.is_some(),
+        "--from: {} starts afresh, from no other run",
+        arguments.recipe.display()
+    );
+    let start = match &config.from {
+        _ if arguments.resume => Start::Last,
+        None => Start::Fresh,
+        Some(recipe) => {
+            let directory = arguments.from.unwrap_or_else(|| runs.join(recipe));
+            let wanted = || {
+                format!(
+                    "this recipe starts from a run of {recipe}: train that first, or say where it is with --from"
+                )
+            };
+            Start::From(RunDir::open(&directory).with_context(wanted)?.0)
+        }
+    };
+    let run = match &start {
+        Start::Last => RunDir::open(&out)?.0,
+        _ => RunDir::create(&out, &config)?,
+    };
+    if let Start::From(earlier) = &start {
+        run.starts_from(earlier)?;
+    }
 
     let stop = Arc::new(AtomicBool::new(false));
     let signal = Arc::clone(&stop);
     ctrlc::set_handler(move || signal.store(true, Ordering::Relaxed)).context("cannot handle signals")?;
     let stopped = |_| stop.load(Ordering::Relaxed);
-    match fit(&config, &arguments.data.dir, device, &run, arguments.resume, &stopped)? {
+    match fit(&config, &arguments.data.dir, device, &run, &start, &stopped)? {
         Outcome::Finished => {
             eprintln!(
                 "done; export it with: atelier-train export {} --package models/{}/1",

@@ -14,13 +14,19 @@ pub fn psnr(a: &Tensor, b: &Tensor) -> f64 {
 /// Gaussian window of 11 x 11 with standard deviation 1.5, borders mirrored, K1 = 0.01, K2 = 0.03.
 #[must_use]
 pub fn ssim(a: &Tensor, b: &Tensor) -> f64 {
+    similarity(a, b).mean(Kind::Double).double_value(&[])
+}
+
+/// The structural similarity around each pixel, `[n, 1, h, w]`.
+#[must_use]
+pub fn similarity(a: &Tensor, b: &Tensor) -> Tensor {
     let (mean_a, mean_b) = (blur(a), blur(b));
     let var_a = blur(&(a * a)) - &mean_a * &mean_a;
     let var_b = blur(&(b * b)) - &mean_b * &mean_b;
     let cov = blur(&(a * b)) - &mean_a * &mean_b;
     let numerator = (&mean_a * &mean_b * 2.0 + 1e-4) * (cov * 2.0 + 9e-4);
     let denominator = (mean_a.square() + mean_b.square() + 1e-4) * (var_a + var_b + 9e-4);
-    (numerator / denominator).mean(Kind::Double).double_value(&[])
+    numerator / denominator
 }
 
 fn blur(x: &Tensor) -> Tensor {

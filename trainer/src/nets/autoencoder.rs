@@ -3,6 +3,7 @@
 use atelier_package::{Dim, Dtype, TensorSpec};
 use serde::{Deserialize, Serialize};
 
+use super::image_encoder::{ImageEncoder, ImageEncoderConfig};
 use crate::graphs::{GraphPlan, Graphs};
 use crate::layers::{Conv2d, Linear};
 use crate::ops::Ops;
@@ -12,21 +13,27 @@ use crate::store::Store;
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct AutoencoderConfig {
-    /// Image height and width, a multiple of 4.
-    pub size: usize,
-    /// Channels at half the image's size; twice and four times as many at a quarter.
-    pub width: usize,
-    /// Numbers in a code.
-    pub code: usize,
+    /// The way from image to code.
+    pub encoder: ImageEncoderConfig,
+    /// The way back: channels at half the image's size, even; four times as many at a quarter.
+    pub decoder_width: usize,
+}
+
+impl AutoencoderConfig {
+    /// Says which field is out of range.
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        self.encoder.validate()?;
+        if self.decoder_width < 2 || !self.decoder_width.is_multiple_of(2) {
+            return Err("family.network.decoder_width must be even and at least 2".into());
+        }
+        Ok(())
+    }
 }
 
 /// The network.
 pub struct Autoencoder {
     config: AutoencoderConfig,
-    half: Conv2d,
-    quarter: Conv2d,
-    features: Conv2d,
-    code: Linear,
+    encoder: ImageEncoder,
     spread: Linear,
     gather: Conv2d,
     to_half: Conv2d,
@@ -43,15 +50,11 @@ fn silu<O: Ops>(ops: &mut O, x: &O::Tensor) -> O::Tensor {
 impl Autoencoder {
     /// With fresh parameters in `store`.
     pub fn new(store: &mut Store, config: &AutoencoderConfig) -> Self {
-        let w = config.width;
-        let flat = 4 * w * (config.size / 4) * (config.size / 4);
+        let (w, side) = (config.decoder_width, config.encoder.side());
         Self {
             config: config.clone(),
-            half: Conv2d::new(store, "half", 1, w, 3, 2, 1.0),
-            quarter: Conv2d::new(store, "quarter", w, 2 * w, 3, 2, 1.0),
-            features: Conv2d::new(store, "features", 2 * w, 4 * w, 3, 1, 1.0),
-            code: Linear::new(store, "code", flat, config.code),
-            spread: Linear::new(store, "spread", config.code, flat),
+            encoder: ImageEncoder::new(store, "encoder.", &config.encoder),
+            spread: Linear::new(store, "spread", config.encoder.code, 4 * w * side * side),
             gather: Conv2d::new(store, "gather", 4 * w, 2 * w, 3, 1, 1.0),
             to_half: Conv2d::new(store, "to_half", 2 * w, 4 * w, 3, 1, 1.0),
             to_whole: Conv2d::new(store, "to_whole", w, 2 * w, 3, 1, 1.0),
@@ -61,22 +64,22 @@ impl Autoencoder {
 
     /// `image` `[batch, 1, size, size]` in [0, 1] to its code, `[batch, code]`.
     pub fn encode<O: Ops>(&self, ops: &mut O, image: &O::Tensor) -> O::Tensor {
-        let mut x = ops.affine(image, 2.0, -1.0);
-        for layer in [&self.half, &self.quarter, &self.features] {
-            let y = ops.conv2d(&x, layer);
-            x = silu(ops, &y);
-        }
-        let side = self.config.size / 4;
-        let flat = ops.reshape_rows(&x, &[4 * self.config.width * side * side]);
-        ops.linear(&flat, &self.code)
+        self.encoder.forward(ops, image).code
+    }
+
+    /// `image` `[batch, 1, size, size]` in [0, 1] to what a linear classifier can tell it by,
+    /// `[batch, features]`: the code, and the means of the encoder's last map over its four quarters.
+    pub fn features<O: Ops>(&self, ops: &mut O, image: &O::Tensor) -> O::Tensor {
+        let encoded = self.encoder.forward(ops, image);
+        self.encoder.features(ops, &encoded)
     }
 
     /// `code` `[batch, code]` to logits of the pixels, `[batch, 1, size, size]`.
     pub fn decode<O: Ops>(&self, ops: &mut O, code: &O::Tensor) -> O::Tensor {
-        let side = self.config.size / 4;
+        let side = self.config.encoder.side();
         let x = ops.linear(code, &self.spread);
         let x = silu(ops, &x);
-        let x = ops.reshape_rows(&x, &[4 * self.config.width, side, side]);
+        let x = ops.reshape_rows(&x, &[4 * self.config.decoder_width, side, side]);
         let x = ops.conv2d(&x, &self.gather);
         let mut x = silu(ops, &x);
         for layer in [&self.to_half, &self.to_whole] {
@@ -89,34 +92,35 @@ impl Autoencoder {
 }
 
 impl Graphs for Autoencoder {
-    /// `encoder` gives an image's code, `decoder` the pixels of a code, in [0, 1].
+    /// `encoder` gives an image's code, `decoder` the pixels of a code, in [0, 1], and `features` what a
+    /// linear classifier can tell images by.
     fn plans(&self) -> Vec<GraphPlan> {
         let batch = || Dim::from(Dim::BATCH);
-        let size = self.config.size;
+        let size = self.config.encoder.size;
         let image = [batch(), Dim::Fixed(1), Dim::Fixed(size), Dim::Fixed(size)];
-        let code = [batch(), Dim::Fixed(self.config.code)];
+        let image = TensorSpec::new("image", Dtype::F32, image).with_range(0.0, 1.0);
+        let code = [batch(), Dim::Fixed(self.config.encoder.code)];
+        let plan = |name, input, output| GraphPlan {
+            name,
+            inputs: vec![input],
+            outputs: vec![output],
+            state: vec![],
+        };
         vec![
-            GraphPlan {
-                name: "encoder",
-                inputs: vec![TensorSpec::new("image", Dtype::F32, image).with_range(0.0, 1.0)],
-                outputs: vec![("code", None)],
-                state: Vec::new(),
-            },
-            GraphPlan {
-                name: "decoder",
-                inputs: vec![TensorSpec::new("code", Dtype::F32, code)],
-                outputs: vec![("image", Some([0.0, 1.0]))],
-                state: Vec::new(),
-            },
+            plan("encoder", image.clone(), ("code", None)),
+            plan("decoder", TensorSpec::new("code", Dtype::F32, code), ("image", Some([0.0, 1.0]))),
+            plan("features", image, ("features", None)),
         ]
     }
 
     fn run<O: Ops>(&self, graph: &str, ops: &mut O, inputs: &[O::Tensor]) -> Vec<O::Tensor> {
-        if graph == "encoder" {
-            vec![self.encode(ops, &inputs[0])]
-        } else {
-            let logits = self.decode(ops, &inputs[0]);
-            vec![ops.sigmoid(&logits)]
+        match graph {
+            "encoder" => vec![self.encode(ops, &inputs[0])],
+            "features" => vec![self.features(ops, &inputs[0])],
+            _ => {
+                let logits = self.decode(ops, &inputs[0]);
+                vec![ops.sigmoid(&logits)]
+            }
         }
     }
 }

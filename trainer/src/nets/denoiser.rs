@@ -7,6 +7,7 @@
 use atelier_package::{Dim, Dtype, TensorSpec};
 use serde::{Deserialize, Serialize};
 
+use super::residual::Block;
 use crate::graphs::{GraphPlan, Graphs};
 use crate::layers::Conv2d;
 use crate::ops::Ops;
@@ -29,28 +30,6 @@ pub struct DenoiserConfig {
 /// The strongest noise that a request may speak of, and that recipes train for.
 pub const MAX_SIGMA: f64 = 0.55;
 
-struct Block {
-    first: Conv2d,
-    second: Conv2d,
-}
-
-impl Block {
-    fn new(store: &mut Store, name: &str, width: usize) -> Self {
-        Self {
-            first: Conv2d::new(store, &format!("{name}.first"), width, width, 3, 1, 1.0),
-            // Small, so that a deep stack starts close to the identity.
-            second: Conv2d::new(store, &format!("{name}.second"), width, width, 3, 1, 0.2),
-        }
-    }
-
-    fn forward<O: Ops>(&self, ops: &mut O, x: &O::Tensor) -> O::Tensor {
-        let inner = ops.conv2d(x, &self.first);
-        let inner = ops.relu(&inner);
-        let inner = ops.conv2d(&inner, &self.second);
-        ops.add(x, &inner)
-    }
-}
-
 /// The network.
 pub struct Denoiser {
     config: DenoiserConfig,
@@ -67,17 +46,14 @@ impl Denoiser {
     /// With fresh parameters in `store`.
     pub fn new(store: &mut Store, config: &DenoiserConfig) -> Self {
         let w = config.width;
-        let blocks = |store: &mut Store, name: &str, n: usize, width: usize| -> Vec<Block> {
-            (0..n).map(|i| Block::new(store, &format!("{name}.{i}"), width)).collect()
-        };
         Self {
             config: config.clone(),
             enter: Conv2d::new(store, "enter", 6, w, 3, 1, 1.0),
-            before: blocks(store, "before", config.outer_blocks, w),
+            before: Block::stack(store, "before", config.outer_blocks, w),
             down: Conv2d::new(store, "down", w, 2 * w, 3, 2, 1.0),
-            bottom: blocks(store, "bottom", config.inner_blocks, 2 * w),
+            bottom: Block::stack(store, "bottom", config.inner_blocks, 2 * w),
             up: Conv2d::new(store, "up", 2 * w, 4 * w, 1, 1, 1.0),
-            after: blocks(store, "after", config.outer_blocks, w),
+            after: Block::stack(store, "after", config.outer_blocks, w),
             leave: Conv2d::new(store, "leave", w, 4, 3, 1, 0.1),
         }
     }

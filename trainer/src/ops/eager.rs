@@ -187,6 +187,11 @@ impl Ops for Eager {
         x * f64::from(factor) + f64::from(offset)
     }
 
+    fn average_pool(&mut self, x: &Tensor, size: usize, stride: usize) -> Tensor {
+        let (k, s) = (size as i64, stride as i64);
+        x.avg_pool2d([k, k], [s, s], [0, 0], false, true, None::<i64>)
+    }
+
     fn concat(&mut self, parts: &[&Tensor], axis: usize) -> Tensor {
         Tensor::cat(parts, axis as i64)
     }

@@ -317,6 +317,16 @@ impl Ops for Export {
         self.one("Add", &[&scaled.name, &offset], vec![], x.shape.clone())
     }
 
+    fn average_pool(&mut self, x: &Value, size: usize, stride: usize) -> Value {
+        let out = |axis: usize| Dim::Fixed((x.fixed(axis) - size) / stride + 1);
+        let shape = vec![x.shape[0].clone(), x.shape[1].clone(), out(2), out(3)];
+        let attributes = vec![
+            ("kernel_shape", Attribute::Ints(vec![size as i64; 2])),
+            ("strides", Attribute::Ints(vec![stride as i64; 2])),
+        ];
+        self.one("AveragePool", &[&x.name], attributes, shape)
+    }
+
     fn concat(&mut self, parts: &[&Value], axis: usize) -> Value {
         let mut shape = parts[0].shape.clone();
         shape[axis] = Dim::Fixed(parts.iter().map(|p| p.fixed(axis)).sum());

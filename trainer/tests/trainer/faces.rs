@@ -11,7 +11,7 @@ use atelier_trainer::evaluate::faces::baselines::Prototypes;
 use atelier_trainer::evaluate::faces::ridge::AgeRidge;
 use atelier_trainer::evaluate::{Settings, evaluate};
 use atelier_trainer::export::{export, parity};
-use atelier_trainer::fit::{Outcome, fit};
+use atelier_trainer::fit::{Outcome, Start, fit};
 use atelier_trainer::recipe::{Family, RecipeConfig};
 use atelier_trainer::run::RunDir;
 use tch::{Device, Kind, Tensor};
@@ -63,7 +63,8 @@ fn small(name: &str, runs: &Path) -> RecipeConfig {
 fn train(config: &RecipeConfig, out: &Path, resume: bool, stop: &dyn Fn(u64) -> bool) -> Outcome {
     let _alone = generator();
     let run = if resume { RunDir::open(out).unwrap().0 } else { RunDir::create(out, config).unwrap() };
-    fit(config, &drawn::data(), Device::Cpu, &run, resume, stop).unwrap()
+    let start = if resume { Start::Last } else { Start::Fresh };
+    fit(config, &drawn::data(), Device::Cpu, &run, &start, stop).unwrap()
 }
 
 /// Runs of all recipes, one after the other.

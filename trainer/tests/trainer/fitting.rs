@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use atelier_trainer::checkpoint::Checkpoint;
-use atelier_trainer::fit::{Outcome, fit};
+use atelier_trainer::fit::{Outcome, Start, fit};
+use atelier_trainer::nets::autoencoder::AutoencoderConfig;
 use atelier_trainer::ops::eager::to_vec;
 use atelier_trainer::recipe::{Family, RecipeConfig};
 use atelier_trainer::run::RunDir;
@@ -11,13 +12,19 @@ use tch::Device;
 
 use crate::support::{NETWORKS, fixtures, generator, recipe};
 
+fn shrink(network: &mut AutoencoderConfig) {
+    (network.encoder.width, network.encoder.code, network.decoder_width) = (8, 16, 8);
+}
+
 /// A shipped recipe, made small: the same code on less data with a smaller network.
 pub(crate) fn small(name: &str) -> RecipeConfig {
     let mut config = recipe(name);
     (config.epochs, config.every, config.batch) = (2, 1, 32);
     match &mut config.family {
-        Family::Autoencoder(c) => (c.network.width, c.network.code) = (8, 16),
+        Family::Autoencoder(c) => shrink(&mut c.network),
+        Family::Classifier(c) => shrink(&mut c.network),
         Family::DenoisingAutoencoder(c) => c.network.width = 8,
+        Family::Inpainter(c) => c.network.width = 8,
         Family::VariationalAutoencoder(c) => (c.network.hidden, c.network.code) = (32, 8),
         Family::Gan(c) => (c.generator.latent, c.generator.width, c.discriminator.width) = (16, 8, 8),
         Family::CharRnn(c) => {
@@ -46,9 +53,21 @@ pub(crate) fn train(
     resume: bool,
     stop: &dyn Fn(u64) -> bool,
 ) -> anyhow::Result<Outcome> {
+    begin(config, dir, &if resume { Start::Last } else { Start::Fresh }, stop)
+}
+
+fn begin(
+    config: &RecipeConfig,
+    dir: &Path,
+    start: &Start,
+    stop: &dyn Fn(u64) -> bool,
+) -> anyhow::Result<Outcome> {
     let _alone = generator();
-    let run = if resume { RunDir::open(dir)?.0 } else { RunDir::create(dir, config)? };
-    fit(config, &fixtures(), Device::Cpu, &run, resume, stop)
+    let run = match start {
+        Start::Last => RunDir::open(dir)?.0,
+        _ => RunDir::create(dir, config)?,
+    };
+    fit(config, &fixtures(), Device::Cpu, &run, start, stop)
 }
 
 pub(crate) fn tensors(dir: &Path) -> Vec<(String, Vec<u32>)> {
@@ -85,9 +104,12 @@ fn two_epochs_are_one_and_a_resumed_one_bit_for_bit() {
 
 #[test]
 fn a_few_epochs_beat_what_needs_no_network() {
-    // Mean square error of noise itself at sigma 0.5; nats of coin flips; nats of the letters' frequencies.
+    // Mean square error of the mean image, of noise itself at sigma 0.5, of holes filled with their mean; nats
+    // of coin flips; nats of the letters' frequencies.
     for (name, figure, better) in [
+        ("fashion-ae", "validation_mse", 0.05),
         ("fashion-dae", "validation_psnr_0.5", 12.0),
+        ("fashion-inpainter", "validation_psnr_centre", 12.0),
         ("fashion-vae", "validation_elbo", 480.0),
         ("shakespeare-rnn", "validation_nats", 3.3),
     ] {
@@ -104,11 +126,59 @@ fn a_few_epochs_beat_what_needs_no_network() {
         let metrics = std::fs::read_to_string(out.join("metrics.jsonl")).unwrap();
         let last = metrics.lines().rev().find(|line| line.contains(figure)).unwrap();
         let value = serde_json::from_str::<serde_json::Value>(last).unwrap()[figure].as_f64().unwrap();
-        let good = if name == "fashion-dae" { value > better } else { value < better };
+        let good = if figure.contains("psnr") { value > better } else { value < better };
         assert!(good, "{name}: {figure} is {value}, it must be better than {better}");
         assert!(std::fs::read_dir(out.join("samples")).unwrap().count() == 12, "a sample an epoch");
         assert!(out.join("curve.svg").is_file());
     }
+}
+
+#[test]
+fn a_classifier_starts_from_an_autoencoder_which_stays_as_it_was() {
+    tch::set_num_threads(1);
+    let dir = tempfile::tempdir().unwrap();
+    let (earlier, whole, parts) =
+        (dir.path().join("earlier"), dir.path().join("whole"), dir.path().join("parts"));
+    train(&small("fashion-ae"), &earlier, false, &|_| false).unwrap();
+    let mut config = small("fashion-ae-classifier");
+    (config.epochs, config.optimiser.average) = (4, 0.9);
+    let start = Start::From(RunDir::open(&earlier).unwrap().0);
+    begin(&config, &whole, &start, &|_| false).unwrap();
+    // The same, stopped and gone on with: it does not start from the autoencoder again.
+    begin(&config, &parts, &start, &|step| step == 20).unwrap();
+    begin(&config, &parts, &Start::Last, &|_| false).unwrap();
+    assert!(tensors(&whole) == tensors(&parts), "the two ways end differently");
+
+    let average = |dir: &Path| {
+        let checkpoint = Checkpoint::read(&dir.join("last.safetensors")).unwrap();
+        checkpoint.group("average", Device::Cpu)
+    };
+    let (before, after) = (average(&earlier), average(&whole));
+    let moved = |from: &str, to: &str| (&after[to] - &before[from]).abs().max().double_value(&[]);
+    for name in before.keys() {
+        assert_eq!(moved(name, name), 0.0, "{name}");
+        if name.starts_with("encoder.") && name.ends_with("weight") {
+            let apart = moved(name, &format!("tuned.{name}"));
+            assert!(apart > 0.0 && apart < 1.0, "{name} has moved by {apart}");
+        }
+    }
+    let metrics = std::fs::read_to_string(whole.join("metrics.jsonl")).unwrap();
+    let last = metrics.lines().rev().find(|line| line.contains("validation_accuracy")).unwrap();
+    let value = serde_json::from_str::<serde_json::Value>(last).unwrap();
+    // Ten classes: a tenth by chance.
+    assert!(value["validation_accuracy"].as_f64().unwrap() > 0.4, "{last}");
+
+    // Nothing to start from, and something else.
+    let error = begin(&config, &dir.path().join("fresh"), &Start::Fresh, &|_| false).unwrap_err().to_string();
+    assert!(error.contains("starts from a run of fashion-ae"), "{error}");
+    let other = dir.path().join("other");
+    train(&small("fashion-vae"), &other, false, &|step| step == 1).unwrap();
+    let start = Start::From(RunDir::open(&other).unwrap().0);
+    let error = format!("{:#}", begin(&config, &dir.path().join("wrong"), &start, &|_| false).unwrap_err());
+    assert!(
+        error.contains("cannot start from") && error.contains("encoder.enter.weight is missing"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -175,7 +245,8 @@ fn missing_data_is_named() {
     ] {
         let config = small(name);
         let run = RunDir::create(&dir.path().join(name), &config).unwrap();
-        let error = fit(&config, dir.path(), Device::Cpu, &run, false, &|_| false).unwrap_err().to_string();
+        let error =
+            fit(&config, dir.path(), Device::Cpu, &run, &Start::Fresh, &|_| false).unwrap_err().to_string();
         assert!(error.contains(file) && error.contains("No such file"), "{error}");
     }
 }

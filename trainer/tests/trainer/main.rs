@@ -8,6 +8,7 @@ mod adversarial;
 mod card;
 mod evaluators;
 mod faces;
+mod features;
 mod fitting;
 mod judge;
 mod networks;

@@ -7,11 +7,11 @@ use atelier_trainer::random;
 use atelier_trainer::store::Store;
 use tch::{Device, Kind, Tensor};
 
-use crate::support::{NETWORKS, fixtures, generator, recipe, runtime};
+use crate::support::{LATER, NETWORKS, fixtures, generator, recipe, runtime};
 
 #[test]
 fn every_graph_of_every_recipe_agrees_with_libtorch() {
-    for name in NETWORKS {
+    for name in NETWORKS.iter().chain(LATER) {
         let recipe = recipe(name).build(&fixtures(), Device::Cpu).unwrap();
         let network = recipe.network();
         for plan in network.plans() {
@@ -63,7 +63,10 @@ fn fresh_networks_know_nothing_and_every_parameter_has_a_gradient() {
     for (name, expected) in [
         ("shakespeare-rnn", None),
         ("fashion-vae", Some(784.0 * 2f64.ln())),
+        ("fashion-vae-anchor", Some(784.0 * 2f64.ln())),
+        ("fashion-ae", None),
         ("fashion-dae", None),
+        ("fashion-inpainter", None),
         ("telemetry-smap", None),
         ("nuclei-unet", None),
     ] {

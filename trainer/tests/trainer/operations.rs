@@ -67,6 +67,7 @@ impl Graphs for EachAlone {
             plan("mul", vec![row("x", 7), row("y", 7)]),
             plan("clamp", vec![row("x", 7)]),
             plan("affine", vec![row("x", 7)]),
+            plan("average_pool", vec![image()]),
             plan("concat", vec![row("x", 7), row("y", 5)]),
             plan("split", vec![row("x", 7)]),
             plan("reshape_rows", vec![image()]),
@@ -111,6 +112,7 @@ impl Graphs for EachAlone {
             "mul" => ops.mul(x, &inputs[1]),
             "clamp" => ops.clamp(x, -0.5, 0.25),
             "affine" => ops.affine(x, -1.5, 0.125),
+            "average_pool" => ops.average_pool(x, 3, 2),
             "concat" => ops.concat(&[x, &inputs[1]], 1),
             "split" => {
                 let mut parts = ops.split(x, &[1, 4, 2], 1);

@@ -10,7 +10,7 @@ fn every_shipped_recipe_is_read_and_named_after_its_package() {
     assert!(files.len() >= 3, "{files:?}");
     for file in files {
         let config = RecipeConfig::read(&file).unwrap();
-        assert_eq!(file.file_stem().unwrap().to_str().unwrap(), config.package);
+        assert_eq!(file.file_stem().unwrap().to_str().unwrap(), config.name());
     }
 }
 

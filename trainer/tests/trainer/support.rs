@@ -12,11 +12,16 @@ pub(crate) const NETWORKS: &[&str] = &[
     "fashion-ae",
     "fashion-dae",
     "fashion-dcgan",
+    "fashion-inpainter",
     "fashion-vae",
+    "fashion-vae-anchor",
     "nuclei-unet",
     "shakespeare-rnn",
     "telemetry-smap",
 ];
+
+/// Recipes that start from the run of another.
+pub(crate) const LATER: &[&str] = &["fashion-ae-classifier"];
 
 /// Small parts of real data.
 pub(crate) fn fixtures() -> PathBuf {
