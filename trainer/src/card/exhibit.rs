@@ -8,9 +8,10 @@ use anyhow::Context;
 use atelier_package::{Kind, Package, Tensor as Plain};
 use tch::{Device, Tensor};
 
-use crate::data::fashion::Fashion;
+use crate::data::fashion::{CLASSES, Fashion};
 use crate::data::holes::Hole;
 use crate::evaluate::char_rnn::Streams;
+use crate::evaluate::gan::Sampler;
 use crate::evaluate::inpaint::{holes, in_turn};
 use crate::evaluate::{face_sampler, plain, session, torch};
 use crate::onnx_runtime::{GraphSession, OnnxRuntime};
@@ -52,6 +53,7 @@ pub fn make(package: &Package, data: &Path, runtime: &OnnxRuntime) -> anyhow::Re
         Kind::VariationalAutoencoder => Some(sampled(package, data, runtime)?),
         Kind::Ager => faces::aged(package, runtime)?,
         Kind::Gan if face_sampler::fits(package) => Some(faces::sampled(package, runtime)?),
+        Kind::Gan => Some(generated(package, runtime)?),
         Kind::CharRnn => Some(written(package, runtime)?),
         _ => None,
     })
@@ -129,6 +131,16 @@ fn sampled(package: &Package, data: &Path, runtime: &OnnxRuntime) -> anyhow::Res
         &grid,
         "Test images of Fashion-MNIST, the same from the means of their codes, and images drawn anew",
     )
+}
+
+fn generated(package: &Package, runtime: &OnnxRuntime) -> anyhow::Result<Exhibit> {
+    let pictures = Sampler::new(package, runtime)?.sample(random::VALIDATION, CLASSES * COLUMNS as usize)?;
+    let mut grid = Grid::new(COLUMNS as usize);
+    for class in 0..CLASSES as i64 {
+        let own = pictures.classes.eq(class).nonzero().flatten(0, -1);
+        grid.row(&pictures.images.index_select(0, &own));
+    }
+    picture(&grid, "Drawn anew, a class a row; none of them was chosen")
 }
 
 fn written(package: &Package, runtime: &OnnxRuntime) -> anyhow::Result<Exhibit> {

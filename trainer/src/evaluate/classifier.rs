@@ -13,7 +13,7 @@ use crate::random;
 use crate::recipe::Order;
 use crate::store::Store;
 
-/// Passes over 60,000 images.
+/// Passes over the images.
 const EPOCHS: u64 = 4;
 const BATCH: usize = 128;
 /// Every random number follows from it.
@@ -44,8 +44,7 @@ impl Classifier {
         }
     }
 
-    /// Trains one on images f32 `[n, 1, 28, 28]` in [0, 1] and their classes i64 `[n]`, with as many steps for
-    /// any `n`.
+    /// Trains one on images f32 `[n, 1, 28, 28]` in [0, 1] and their classes i64 `[n]`.
     #[must_use]
     pub fn train(images: &Tensor, classes: &Tensor) -> Self {
         let mut store = Store::new(SEED, Device::Cpu);
@@ -62,7 +61,7 @@ impl Classifier {
         };
         let mut optimiser = AdamW::new(&store, config.clone());
         let mut order = Order::new(SEED, images.size()[0] as usize, BATCH);
-        let total = EPOCHS * 60_000 / BATCH as u64;
+        let total = EPOCHS * order.steps_per_epoch();
         for step in 0..total {
             let at: Vec<i64> = order.batch(step).iter().map(|&i| i as i64).collect();
             let at = Tensor::from_slice(&at);

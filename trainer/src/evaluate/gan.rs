@@ -35,9 +35,9 @@ const BATCH: usize = 250;
 const COMPONENTS: i64 = 100;
 
 /// Pictures f32 `[n, 1, 28, 28]` in [0, 1] and the classes i64 `[n]` that they are of, or are meant to be of.
-struct Pictures {
-    images: Tensor,
-    classes: Tensor,
+pub(crate) struct Pictures {
+    pub(crate) images: Tensor,
+    pub(crate) classes: Tensor,
 }
 
 /// `count` classes, every one as often as any other.
@@ -45,13 +45,15 @@ fn classes_in_turn(count: usize) -> Tensor {
     Tensor::arange(count as i64, (Kind::Int64, Device::Cpu)).remainder(CLASSES as i64)
 }
 
-struct Sampler {
+/// Draws from a package's generator, on ONNX Runtime.
+pub(crate) struct Sampler {
     graph: GraphSession,
     latent: usize,
 }
 
 impl Sampler {
-    fn new(package: &Package, runtime: &OnnxRuntime) -> anyhow::Result<Self> {
+    /// Over a generator that takes `z` and one of Fashion-MNIST's classes, and nothing else.
+    pub(crate) fn new(package: &Package, runtime: &OnnxRuntime) -> anyhow::Result<Self> {
         let spec = package.manifest().graph("generator").context("there is no graph generator")?;
         let names: Vec<&str> = spec.inputs.iter().map(|s| s.name.as_str()).collect();
         ensure!(
@@ -69,7 +71,8 @@ impl Sampler {
         Ok(Self { graph: session(package, runtime, "generator")?, latent })
     }
 
-    fn sample(&mut self, seed: u64, count: usize) -> anyhow::Result<Pictures> {
+    /// `count` pictures, the classes in turn.
+    pub(crate) fn sample(&mut self, seed: u64, count: usize) -> anyhow::Result<Pictures> {
         let mut rng = random::generator(&[seed]);
         let classes = classes_in_turn(count);
         let mut images = Vec::new();

@@ -1,15 +1,19 @@
 //! Two networks that learn against each other.
 
+use atelier_package::Existing;
 use atelier_trainer::checkpoint::Checkpoint;
+use atelier_trainer::evaluate::{Settings, evaluate};
+use atelier_trainer::export::export;
 use atelier_trainer::fit::Outcome;
 use atelier_trainer::nets::dcgan::{Generator, GeneratorConfig};
 use atelier_trainer::ops::eager::{Eager, Precision};
 use atelier_trainer::random;
+use atelier_trainer::run::RunDir;
 use atelier_trainer::store::Store;
 use tch::{Device, Kind, Tensor};
 
 use crate::fitting::{ADVERSARIAL, small, train};
-use crate::support::{fixtures, generator};
+use crate::support::{fixtures, generator, runtime};
 
 const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
 
@@ -102,4 +106,28 @@ fn limited_weights_stay_within_their_limit_and_only_the_discriminator_s() {
             assert!(largest(&value) > 0.5, "{name}");
         }
     }
+}
+
+#[test]
+fn a_generator_is_exported_with_its_classes_and_evaluated_beside_baselines() {
+    let config = small("fashion-dcgan");
+    let dir = tempfile::tempdir().unwrap();
+    let (out, target) = (dir.path().join("run"), dir.path().join("fashion-dcgan/1"));
+    train(&config, &out, false, &|_| false).unwrap();
+    let run = RunDir::open(&out).unwrap().0;
+    let written = export(&run, &config, &fixtures(), &target, Existing::Refuse, runtime()).unwrap();
+    let labels = written.package.manifest().labels.as_ref().unwrap();
+    assert_eq!((labels.names.len(), labels.find("ankle boot")), (10, Some(9)));
+
+    let settings = Settings { importance_samples: 1, limit: Some(100), judges: None };
+    let _alone = generator();
+    let look = || evaluate(&written.package, &fixtures(), runtime(), &settings).unwrap();
+    let report = look();
+    assert!(report.figures.iter().all(|f| f.value.is_finite()), "{report}");
+    let hog = &report.figures[0];
+    assert_eq!(hog.name, "hog_fid");
+    // Hardly trained: far worse than the baselines that the same code has measured.
+    assert!(hog.baselines.iter().all(|(_, of_baseline)| hog.value > of_baseline + 1.0), "{report}");
+    assert!(!report.accepted());
+    assert_eq!(look().metrics(), report.metrics(), "the same figures each time");
 }
