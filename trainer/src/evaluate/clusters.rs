@@ -175,7 +175,7 @@ mod tests {
         let values: Vec<f32> = random::normals(&mut rng, 3000).map(|x| x as f32).collect();
         let points = Tensor::from_slice(&values).reshape([1000, 3]);
         let mixed = points
-            .matmul(&Tensor::from_slice(&[3f32, 0.0, 0.0, 2.0, 1.0, 0.0, 1.0, 5.0, 0.1]).reshape([3, 3]));
+            .matmul(&Tensor::from_slice(&[3f32, 0.0, 0.0, 2.0, 1.0, 0.0, 1.0, 0.5, 1.0]).reshape([3, 3]));
         let white = Whitening::fit(&mixed).apply(&mixed);
         let covariance = white.tr().matmul(&white) / 1000.0;
         let apart =
