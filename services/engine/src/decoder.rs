@@ -1,14 +1,17 @@
 //! Continuous batching: many streams advance together through one step graph.
 //!
-//! Each stream has a slot that keeps its state between steps. An iteration takes the slots that can go on
-//! into one batch of the smallest size that holds them, runs the step graph, and gives each stream its row
-//! of logits. Streams come and go at any step. What a stream does with its logits (read a prompt, sample,
-//! score) is its [`Cursor`]'s business.
+//! Each stream has a slot that keeps what it remembers between steps: states, and the delay lines of dilated
+//! convolutions, of which only the rows that come out and go in cross the graph. An iteration takes the slots
+//! that can go on into one batch of the smallest size that holds them, runs the step graph, and gives each
+//! stream its row of logits. Streams come and go at any step. What a stream does with its logits (read a
+//! prompt, sample, score), and what it gives the graph besides its token, is its [`Cursor`]'s business.
 //!
 //! A stream whose client reads too slowly is parked in its slot until there is room again; the others go
 //! on. A stream whose client is gone frees its slot before the next step.
 
 pub(crate) mod lane;
+mod lines;
+pub(crate) mod shape;
 pub(crate) mod slots;
 mod stream;
 mod worker;
@@ -28,7 +31,7 @@ use crate::sizes::Sizes;
 use crate::stats::{DecoderStats, Health};
 use crate::turnstile::Turnstile;
 use lane::{Lane, TypedLane};
-use slots::StepShape;
+use shape::StepShape;
 pub use stream::Stream;
 
 /// What a stream does with its logits. Called on the decoder's thread: it must compute little and never wait.
@@ -38,6 +41,16 @@ pub trait Cursor: Send + 'static {
 
     /// The first token to go into the graph, with the state at 0.
     fn first(&mut self) -> i64;
+
+    /// Fills the row of an input of the graph that is neither the token nor remembered (a condition) for the
+    /// step that is next: after [`first`](Cursor::first), and after each [`advance`](Cursor::advance) that
+    /// goes on. The row has what the step before left in it; in a stream's first step anything. An error ends
+    /// this stream and no other; a stream for graphs that take nothing but tokens need not say anything.
+    fn fill(&mut self, input: &str, row: &mut [f32]) -> Result<(), EngineError> {
+        let message =
+            format!("the graph takes {} numbers a step, which this stream does not give", row.len());
+        Err(EngineError::invalid(input, message))
+    }
 
     /// What to do after a step that gave `logits` for the token after the last one. An error ends this stream
     /// and no other.
@@ -49,6 +62,14 @@ pub trait Cursor: Send + 'static {
 pub enum Step<T> {
     /// With another step.
     Next {
+        /// The token that goes into the graph.
+        token: i64,
+        /// For the client, if there is something.
+        emit: Option<T>,
+    },
+    /// With another step, as if it were its first: what it remembers is forgotten. So one stream can make
+    /// several things, one after the other, each from its start.
+    Restart {
         /// The token that goes into the graph.
         token: i64,
         /// For the client, if there is something.
@@ -66,7 +87,7 @@ pub(crate) struct Setup {
     /// `MODEL/VERSION/GRAPH`, for logs and threads.
     pub(crate) name: String,
     pub(crate) spec: Arc<GraphSpec>,
-    pub(crate) shape: StepShape,
+    pub(crate) shape: Arc<StepShape>,
     pub(crate) sizes: Sizes,
     pub(crate) slots: usize,
     pub(crate) waiting: usize,
@@ -268,6 +289,9 @@ impl Shared {
     }
 }
 
+#[cfg(test)]
+#[path = "decoder/overhead_tests.rs"]
+mod overhead;
 #[cfg(test)]
 #[path = "decoder/decoder_tests.rs"]
 mod tests;

@@ -7,7 +7,7 @@ use std::time::Instant;
 use atelier_package::{GoldenCase, GraphSpec, Kind, Manifest, Package, PackageName, Tensor, Version};
 
 use crate::batcher::{self, GraphHandle};
-use crate::decoder::slots::StepShape;
+use crate::decoder::shape::StepShape;
 use crate::decoder::{self, Decoder};
 use crate::engine::Config;
 use crate::plan::{GraphLoad, GraphPlan};
@@ -118,8 +118,7 @@ impl Model {
 
     /// What the plan needs to know about a package's graphs, in their order.
     pub(crate) fn loads(package: &Package) -> Vec<GraphLoad> {
-        let load =
-            |g: &GraphSpec| GraphLoad { name: full_name(package, g), step: !g.state.is_empty(), weight: 1.0 };
+        let load = |g: &GraphSpec| GraphLoad { name: full_name(package, g), step: g.is_step(), weight: 1.0 };
         package.manifest().graphs.iter().map(load).collect()
     }
 
@@ -170,7 +169,7 @@ impl Model {
         let none = GoldenCase::default();
         let case = package.golden().cases.get(&spec.name).unwrap_or(&none);
         let (threads, turnstile) = (plan.threads, Arc::clone(turnstile));
-        let step = !spec.state.is_empty();
+        let step = spec.is_step();
         let sizes = if step || joinable(&spec) {
             let max = if step { config.slots } else { config.max_batch };
             Sizes::probe(first.as_mut(), &spec, case, max, config.batching, !step)?
@@ -179,7 +178,7 @@ impl Model {
         };
         tracing::info!(graph = name, golden_error = worst, batch_sizes = ?sizes.as_slice(), "loaded a graph");
         if step {
-            let shape = StepShape::of(&spec)?;
+            let shape = Arc::new(StepShape::of(&spec)?);
             let setup = decoder::Setup {
                 name,
                 spec: Arc::clone(&spec),

@@ -10,6 +10,24 @@ pub fn resolve(wanted: u64) -> u64 {
     if wanted != 0 { wanted } else { rand::rng().next_u64().max(1) }
 }
 
+/// Numbers drawn evenly from [0, 1), the same for the same seed and stream on every platform.
+#[derive(Debug, Clone)]
+pub struct Uniform(ChaCha8Rng);
+
+impl Uniform {
+    /// One of many independent streams of numbers that a seed has.
+    pub fn new(seed: u64, stream: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(stream);
+        Self(rng)
+    }
+
+    /// The next number.
+    pub fn draw(&mut self) -> f64 {
+        (self.0.next_u64() >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
+    }
+}
+
 /// `count` numbers from the standard normal distribution, the same for the same seed on every platform.
 ///
 /// Box-Muller over ChaCha8, with logarithm and cosine of `libm` in Rust: those of the system's C library
@@ -62,6 +80,22 @@ mod tests {
     }
 
     const PINNED: [u32; 4] = [1069046335, 3203281001, 3208402348, 3208774011];
+
+    #[test]
+    fn even_numbers_are_pinned_and_each_stream_has_its_own() {
+        let draw = |seed, stream| {
+            let mut uniform = Uniform::new(seed, stream);
+            (0..1000).map(|_| uniform.draw()).collect::<Vec<f64>>()
+        };
+        assert_eq!(draw(42, 3), draw(42, 3));
+        assert!(draw(42, 3) != draw(42, 4) && draw(42, 3) != draw(43, 3));
+        let all = draw(1, 0);
+        assert!(all.iter().all(|x| (0.0..1.0).contains(x)));
+        assert!((all.iter().sum::<f64>() / 1000.0 - 0.5).abs() < 0.03);
+        assert_eq!(draw(42, 3)[..2].iter().map(|x| x.to_bits()).collect::<Vec<_>>(), PINNED_EVEN);
+    }
+
+    const PINNED_EVEN: [u64; 2] = [0, 0];
 
     #[test]
     fn the_noise_is_standard_normal() {

@@ -148,6 +148,22 @@ impl Tensor {
         }
     }
 
+    /// The elements, to be changed, if they are floats.
+    pub fn as_f32_mut(&mut self) -> Option<&mut [f32]> {
+        match &mut self.data {
+            TensorData::F32(v) => Some(v),
+            TensorData::I64(_) => None,
+        }
+    }
+
+    /// The elements, to be changed, if they are integers.
+    pub fn as_i64_mut(&mut self) -> Option<&mut [i64]> {
+        match &mut self.data {
+            TensorData::I64(v) => Some(v),
+            TensorData::F32(_) => None,
+        }
+    }
+
     /// The elements without a copy, if they are floats.
     pub fn into_f32(self) -> Option<Vec<f32>> {
         match self.data {

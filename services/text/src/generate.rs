@@ -105,6 +105,7 @@ mod tests {
             let (token, emit) = match stream.advance(&logits).unwrap() {
                 Step::Next { token, emit } => (Some(token), emit),
                 Step::Done { emit } => (None, emit),
+                Step::Restart { .. } => panic!("a continuation has one start"),
             };
             if let Some(piece) = emit {
                 assert!(!piece.text.is_empty() || piece.end.is_some(), "an empty piece");

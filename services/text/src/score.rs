@@ -79,6 +79,7 @@ mod tests {
             match stream.advance(&logits).unwrap() {
                 Step::Next { token, emit } => assert_eq!((token, emit), (tokens[steps], None)),
                 Step::Done { emit } => return (steps, emit.unwrap()),
+                Step::Restart { .. } => panic!("a score has one start"),
             }
         }
     }

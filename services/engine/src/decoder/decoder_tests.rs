@@ -69,7 +69,7 @@ impl Bench {
         let (broken, allowed) = (Arc::clone(&fail), Arc::clone(&repairs));
         let setup = Setup {
             name: "test/1/step".into(),
-            shape: StepShape::of(&spec).unwrap(),
+            shape: Arc::new(StepShape::of(&spec).unwrap()),
             spec: Arc::new(spec),
             sizes: Sizes::of(sizes),
             slots,

@@ -22,12 +22,25 @@ pub(crate) enum Readiness {
     Gone,
 }
 
+/// What a stream's next step is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Onward {
+    /// With this token.
+    Next(i64),
+    /// With this token, and nothing remembered.
+    Restart(i64),
+    /// None: it is at its end.
+    End,
+}
+
 /// A stream of any kind of chunk.
 pub(crate) trait Lane: Send {
     /// The first token.
     fn first(&mut self) -> i64;
-    /// Takes its logits: the next token, or `None` at the end.
-    fn advance(&mut self, logits: &[f32]) -> Result<Option<i64>, EngineError>;
+    /// Fills what the next step takes besides its token.
+    fn fill(&mut self, input: &str, row: &mut [f32]) -> Result<(), EngineError>;
+    /// Takes its logits.
+    fn advance(&mut self, logits: &[f32]) -> Result<Onward, EngineError>;
     /// Whether it can go on. One that is parked says so to its client, who wakes the worker.
     fn readiness(&self, now: Instant) -> Readiness;
     /// Whether its client is gone.
@@ -72,17 +85,22 @@ impl<C: Cursor> Lane for TypedLane<C> {
         self.cursor.first()
     }
 
-    fn advance(&mut self, logits: &[f32]) -> Result<Option<i64>, EngineError> {
+    fn fill(&mut self, input: &str, row: &mut [f32]) -> Result<(), EngineError> {
+        self.cursor.fill(input, row)
+    }
+
+    fn advance(&mut self, logits: &[f32]) -> Result<Onward, EngineError> {
         self.steps += 1;
-        let (token, emit) = match self.cursor.advance(logits)? {
-            Step::Next { token, emit } => (Some(token), emit),
-            Step::Done { emit } => (None, emit),
+        let (onward, emit) = match self.cursor.advance(logits)? {
+            Step::Next { token, emit } => (Onward::Next(token), emit),
+            Step::Restart { token, emit } => (Onward::Restart(token), emit),
+            Step::Done { emit } => (Onward::End, emit),
         };
         if let Some(chunk) = emit {
             // There is room: only a lane that has some is let go on. What is left is a client that is gone.
             self.chunks.try_send(chunk).map_err(|_| EngineError::Cancelled)?;
         }
-        Ok(token)
+        Ok(onward)
     }
 
     fn readiness(&self, now: Instant) -> Readiness {

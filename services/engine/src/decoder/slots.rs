@@ -1,202 +1,190 @@
-//! The slots of a decoder: who goes next, and the state of each between steps. No threads, no clocks.
+//! The slots of a decoder: who goes next, and what each remembers between steps. No threads, no clocks.
 
-use atelier_package::{Dim, Dtype, GraphSpec, Tensor};
+use std::sync::Arc;
 
+use atelier_package::{Tensor, TensorError};
+
+use super::lane::Lane;
+use super::lines::Lines;
+use super::shape::StepShape;
 use crate::EngineError;
 use crate::rows::{Entry, copy_entry};
 
-/// Where the parts of a step graph are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct StepShape {
-    /// Which input is the token.
-    token: usize,
-    /// Which output is the logits.
-    logits: usize,
-    /// How many tokens there are.
-    pub(crate) tokens: usize,
-    states: Vec<StateShape>,
-}
-
-/// A state `[outer…, batch, inner…]` that goes from an output to an input.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct StateShape {
-    input: usize,
-    output: usize,
-    before: Vec<usize>,
-    after: Vec<usize>,
-}
-
-impl StateShape {
-    fn entry(&self, axis: usize, index: usize) -> Entry {
-        Entry { outer: self.before.iter().product(), axis, inner: self.after.iter().product(), index }
-    }
-
-    fn len(&self, axis: usize) -> usize {
-        self.before.iter().chain(&self.after).product::<usize>() * axis
-    }
-}
-
-impl StepShape {
-    /// Reads a step graph: `token` i64 `[batch]` and f32 states in, `logits` f32 `[batch, V]` and the states
-    /// out, and nothing else.
-    pub(crate) fn of(spec: &GraphSpec) -> Result<Self, EngineError> {
-        let wrong = |message: String| EngineError::Package(format!("graph `{}`: {message}", spec.name));
-        let token = spec.inputs.iter().position(|s| {
-            s.name == "token" && s.dtype == Dtype::I64 && s.shape.len() == 1 && s.batch_axis() == Some(0)
-        });
-        let token =
-            token.ok_or_else(|| wrong("a step graph must have the input token, i64 [batch]".into()))?;
-        let logits = spec.outputs.iter().enumerate().find_map(|(i, s)| match s.shape.as_slice() {
-            [batch, Dim::Fixed(n)] if s.name == "logits" && s.dtype == Dtype::F32 && batch.is_batch() => {
-                Some((i, *n))
-            }
-            _ => None,
-        });
-        let (logits, tokens) =
-            logits.ok_or_else(|| wrong("a step graph must have the output logits, f32 [batch, V]".into()))?;
-        let mut states = Vec::with_capacity(spec.state.len());
-        for pair in &spec.state {
-            let input = spec.inputs.iter().position(|s| s.name == pair.input);
-            let output = spec.outputs.iter().position(|s| s.name == pair.output);
-            let (Some(input), Some(output)) = (input, output) else {
-                return Err(wrong(format!("state {} is not there", pair.input)));
-            };
-            let shape = spec.inputs.get(input).map(|s| s.shape.as_slice()).unwrap_or_default();
-            let axis = shape.iter().position(Dim::is_batch).unwrap_or_default();
-            let fixed = |dims: &[Dim]| {
-                let size = |d: &Dim| match d {
-                    Dim::Fixed(n) => Some(*n),
-                    Dim::Symbol(_) => None,
-                };
-                dims.iter().map(size).collect::<Option<Vec<usize>>>()
-            };
-            let sides = (
-                fixed(shape.get(..axis).unwrap_or_default()),
-                fixed(shape.get(axis + 1..).unwrap_or_default()),
-            );
-            let is_f32 = spec.inputs.get(input).is_some_and(|s| s.dtype == Dtype::F32);
-            let (Some(before), Some(after), true) = (sides.0, sides.1, is_f32) else {
-                return Err(wrong(format!(
-                    "state {} must be f32 with no open dimension but batch",
-                    pair.input
-                )));
-            };
-            states.push(StateShape { input, output, before, after });
-        }
-        let others = |i: usize| i != token && !states.iter().any(|s| s.input == i);
-        if let Some((_, other)) = spec.inputs.iter().enumerate().find(|(i, _)| others(*i)) {
-            return Err(wrong(format!("input `{}` is neither the token nor a state", other.name)));
-        }
-        Ok(Self { token, logits, tokens, states })
-    }
-
-    /// Whether the graph can be given this token. One that it has no row for would fail the whole batch.
-    pub(crate) fn has(&self, token: i64) -> bool {
-        usize::try_from(token).is_ok_and(|t| t < self.tokens)
-    }
-
-    /// The logits of the batch's row `row`.
-    pub(crate) fn logits<'a>(&self, outputs: &'a [Tensor], row: usize) -> Option<&'a [f32]> {
-        outputs.get(self.logits)?.as_f32()?.get(row * self.tokens..(row + 1) * self.tokens)
-    }
-}
-
-/// The states of all slots, each kept as `[outer…, slot, inner…]`.
+/// What all slots remember: their states, each kept as `[outer…, slot, inner…]`, their delay lines, and what
+/// their streams give besides for the next step, each kept as `[slot, …]`.
 #[derive(Debug)]
-pub(crate) struct States {
-    shape: StepShape,
+pub(crate) struct Slots {
+    shape: Arc<StepShape>,
     slots: usize,
-    values: Vec<Vec<f32>>,
+    states: Vec<Vec<f32>>,
+    lines: Vec<Lines>,
+    extras: Vec<Vec<f32>>,
 }
 
-impl States {
-    /// States of `slots` slots, at 0.
-    pub(crate) fn new(shape: StepShape, slots: usize) -> Self {
-        let values = shape.states.iter().map(|s| vec![0.0; s.len(slots)]).collect();
-        Self { shape, slots, values }
-    }
+/// A step's inputs and outputs, kept for the next step of the same size.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    rows: usize,
+    /// As the graph takes them.
+    pub(crate) inputs: Vec<Tensor>,
+    /// As the graph gave them; empty before the first run.
+    pub(crate) outputs: Vec<Tensor>,
+}
 
-    /// Puts a slot's states to 0, for a new stream.
-    pub(crate) fn reset(&mut self, slot: usize) -> Result<(), EngineError> {
-        for (state, values) in self.shape.states.iter().zip(&mut self.values) {
-            let zeros = vec![0.0; state.len(1)];
-            copy_entry(&zeros, state.entry(1, 0), values, state.entry(self.slots, slot))?;
-        }
-        Ok(())
-    }
-
-    /// The inputs of one step for these slots with their tokens, padded with the last to `size` rows.
-    pub(crate) fn gather(&self, slots: &[(usize, i64)], size: usize) -> Result<Vec<Tensor>, EngineError> {
-        let broken = |e: atelier_package::TensorError| EngineError::Runtime(e.to_string());
-        let Some(last) = slots.last() else {
-            return Err(EngineError::Runtime("a step without streams".into()));
+impl Batch {
+    /// For this many rows.
+    pub(crate) fn new(shape: &StepShape, rows: usize) -> Result<Self, EngineError> {
+        let mut inputs: Vec<Option<Tensor>> = vec![None; shape.inputs];
+        let mut put = |input: usize, tensor: Result<Tensor, TensorError>| {
+            let tensor = tensor.map_err(|e| EngineError::Runtime(e.to_string()))?;
+            *inputs.get_mut(input).ok_or_else(broken)? = Some(tensor);
+            Ok::<_, EngineError>(())
         };
-        let padded: Vec<(usize, i64)> =
-            slots.iter().chain(std::iter::repeat(last)).take(size.max(slots.len())).copied().collect();
-        let mut inputs: Vec<(usize, Tensor)> = Vec::with_capacity(1 + self.values.len());
-        let tokens = padded.iter().map(|(_, token)| *token).collect();
-        inputs.push((self.shape.token, Tensor::i64([padded.len()], tokens).map_err(broken)?));
-        for (state, values) in self.shape.states.iter().zip(&self.values) {
-            let mut batch = vec![0.0; state.len(padded.len())];
-            for (row, (slot, _)) in padded.iter().enumerate() {
-                copy_entry(
-                    values,
-                    state.entry(self.slots, *slot),
-                    &mut batch,
-                    state.entry(padded.len(), row),
-                )?;
-            }
-            let shape: Vec<usize> = state
-                .before
-                .iter()
-                .copied()
-                .chain([padded.len()])
-                .chain(state.after.iter().copied())
-                .collect();
-            inputs.push((state.input, Tensor::f32(shape, batch).map_err(broken)?));
+        let zeros = |dims: Vec<usize>| {
+            let count = dims.iter().product();
+            Tensor::f32(dims, vec![0.0; count])
+        };
+        put(shape.token, Tensor::i64([rows], vec![0; rows]))?;
+        for state in &shape.states {
+            put(state.input, zeros(state.dims(rows)))?;
         }
-        inputs.sort_by_key(|(input, _)| *input);
-        Ok(inputs.into_iter().map(|(_, tensor)| tensor).collect())
+        for lines in &shape.lines {
+            put(lines.input, zeros(vec![rows, lines.delays.len(), lines.taps, lines.width]))?;
+        }
+        for extra in &shape.extras {
+            put(extra.input, zeros(std::iter::once(rows).chain(extra.dims.iter().copied()).collect()))?;
+        }
+        let inputs = inputs.into_iter().collect::<Option<Vec<Tensor>>>().ok_or_else(broken)?;
+        Ok(Self { rows, inputs, outputs: Vec::new() })
     }
 
-    /// Takes the states after the step for these slots.
-    pub(crate) fn scatter(&mut self, slots: &[(usize, i64)], outputs: &[Tensor]) -> Result<(), EngineError> {
-        for (state, values) in self.shape.states.iter().zip(&mut self.values) {
-            let broken = || EngineError::Runtime("a state is missing from the step's outputs".into());
-            let output = outputs.get(state.output).ok_or_else(broken)?;
-            let rows = output.shape().get(state.before.len()).copied().ok_or_else(broken)?;
-            let batch = output.as_f32().ok_or_else(broken)?;
-            for (row, (slot, _)) in slots.iter().enumerate() {
-                copy_entry(batch, state.entry(rows, row), values, state.entry(self.slots, *slot))?;
+    /// The logits of a row.
+    pub(crate) fn logits(&self, shape: &StepShape, row: usize) -> Result<&[f32], EngineError> {
+        self.output(shape.logits)?.get(row * shape.tokens..(row + 1) * shape.tokens).ok_or_else(broken)
+    }
+
+    fn input(&mut self, input: usize) -> Result<&mut [f32], EngineError> {
+        self.inputs.get_mut(input).and_then(Tensor::as_f32_mut).ok_or_else(broken)
+    }
+
+    fn output(&self, output: usize) -> Result<&[f32], EngineError> {
+        self.outputs.get(output).and_then(Tensor::as_f32).ok_or_else(broken)
+    }
+}
+
+impl Slots {
+    /// This many slots, which remember nothing. All the memory that they will ever need is taken here.
+    pub(crate) fn new(shape: Arc<StepShape>, slots: usize) -> Self {
+        let states = shape.states.iter().map(|s| vec![0.0; s.len(slots)]).collect();
+        let lines = shape.lines.iter().map(|lines| Lines::new(lines.clone(), slots)).collect();
+        let extras = shape.extras.iter().map(|extra| vec![0.0; extra.len() * slots]).collect();
+        Self { shape, slots, states, lines, extras }
+    }
+
+    /// Has a slot forget what it remembers, for a new stream.
+    pub(crate) fn reset(&mut self, slot: usize) -> Result<(), EngineError> {
+        for (state, values) in self.shape.states.iter().zip(&mut self.states) {
+            let Entry { outer, axis, inner, index } = state.entry(self.slots, slot);
+            for outer in 0..outer {
+                let start = (outer * axis + index) * inner;
+                values.get_mut(start..start + inner).ok_or_else(broken)?.fill(0.0);
+            }
+        }
+        self.lines.iter_mut().for_each(|lines| lines.reset(slot));
+        Ok(())
+    }
+
+    /// Asks a slot's stream for what its next step takes besides its token.
+    pub(crate) fn fill(&mut self, slot: usize, lane: &mut dyn Lane) -> Result<(), EngineError> {
+        for (extra, values) in self.shape.extras.iter().zip(&mut self.extras) {
+            lane.fill(&extra.name, row_mut(values, slot, extra.len())?)?;
+        }
+        Ok(())
+    }
+
+    /// Puts the inputs of one step for these slots and their tokens into a batch, whose other rows are those
+    /// of the last slot again.
+    pub(crate) fn gather(&self, slots: &[(usize, i64)], batch: &mut Batch) -> Result<(), EngineError> {
+        let last = slots.last().ok_or_else(|| EngineError::Runtime("a step without streams".into()))?;
+        let rows = batch.rows;
+        let places = || slots.iter().chain(std::iter::repeat(last)).take(rows).enumerate();
+        let tokens =
+            batch.inputs.get_mut(self.shape.token).and_then(Tensor::as_i64_mut).ok_or_else(broken)?;
+        for (row, (_, token)) in places() {
+            *tokens.get_mut(row).ok_or_else(broken)? = *token;
+        }
+        for (state, values) in self.shape.states.iter().zip(&self.states) {
+            let input = batch.input(state.input)?;
+            for (row, (slot, _)) in places() {
+                copy_entry(values, state.entry(self.slots, *slot), input, state.entry(rows, row))?;
+            }
+        }
+        for (shape, lines) in self.shape.lines.iter().zip(&self.lines) {
+            let input = batch.input(shape.input)?;
+            for (row, (slot, _)) in places() {
+                lines.read(*slot, row_mut(input, row, lines.row())?)?;
+            }
+        }
+        for (extra, values) in self.shape.extras.iter().zip(&self.extras) {
+            let input = batch.input(extra.input)?;
+            for (row, (slot, _)) in places() {
+                let len = extra.len();
+                let given = values.get(slot * len..(slot + 1) * len).ok_or_else(broken)?;
+                row_mut(input, row, len)?.copy_from_slice(given);
             }
         }
         Ok(())
     }
+
+    /// Takes what these slots must remember of the step.
+    pub(crate) fn scatter(&mut self, slots: &[(usize, i64)], batch: &Batch) -> Result<(), EngineError> {
+        for (state, values) in self.shape.states.iter().zip(&mut self.states) {
+            let output = batch.output(state.output)?;
+            for (row, (slot, _)) in slots.iter().enumerate() {
+                copy_entry(output, state.entry(batch.rows, row), values, state.entry(self.slots, *slot))?;
+            }
+        }
+        for (shape, lines) in self.shape.lines.iter().zip(&mut self.lines) {
+            let output = batch.output(shape.output)?;
+            let len = shape.delays.len() * shape.width;
+            for (row, (slot, _)) in slots.iter().enumerate() {
+                lines.push(*slot, output.get(row * len..(row + 1) * len).ok_or_else(broken)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn row_mut(values: &mut [f32], row: usize, len: usize) -> Result<&mut [f32], EngineError> {
+    values.get_mut(row * len..(row + 1) * len).ok_or_else(broken)
+}
+
+fn broken() -> EngineError {
+    EngineError::Runtime("a tensor of a step has another shape than its graph".into())
 }
 
 /// Which of the slots that can go on take the next step: at most `room`, those that have taken the fewest
 /// steps since they came first (of equals the one in the lower slot). In the order of the slots.
-pub(crate) fn pick(mut ready: Vec<(usize, u64)>, room: usize) -> Vec<usize> {
+pub(crate) fn pick(ready: &mut Vec<(usize, u64)>, room: usize) {
     if ready.len() > room {
-        ready.sort_by_key(|(slot, served)| (*served, *slot));
+        ready.sort_unstable_by_key(|(slot, served)| (*served, *slot));
         ready.truncate(room);
-        ready.sort_by_key(|(slot, _)| *slot);
+        ready.sort_unstable_by_key(|(slot, _)| *slot);
     }
-    ready.into_iter().map(|(slot, _)| slot).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use atelier_package::{StatePair, TensorSpec};
+    use crate::decoder::lane::{Onward, Readiness};
+    use atelier_package::{DelayLines, Dtype, GraphSpec, StatePair, TensorSpec};
     use proptest::prelude::*;
+    use std::time::Instant;
 
     fn spec() -> GraphSpec {
         let state = |name: &str| TensorSpec::new(name, Dtype::F32, [2.into(), "batch".into(), 3.into()]);
         GraphSpec {
             name: "step".into(),
-            file: "step.onnx".into(),
-            sha256: String::new(),
             inputs: vec![state("h"), TensorSpec::new("token", Dtype::I64, ["batch".into()])],
             outputs: vec![TensorSpec::new("logits", Dtype::F32, ["batch".into(), 5.into()]), state("h_next")],
             state: vec![StatePair { input: "h".into(), output: "h_next".into() }],
@@ -204,29 +192,128 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_state_comes_back_to_the_slot_it_came_from() {
-        let shape = StepShape::of(&spec()).unwrap();
-        assert_eq!(shape.tokens, 5);
-        let mut states = States::new(shape, 4);
-        let picked = [(1, 7), (3, 8)];
-        let next = Tensor::f32([2, 3, 3], (0..18).map(|x| x as f32).collect()).unwrap();
-        states.scatter(&picked, &[Tensor::f32([3, 5], vec![0.0; 15]).unwrap(), next]).unwrap();
-        let inputs = states.gather(&picked, 3).unwrap();
-        assert_eq!(inputs[1], Tensor::i64([3], vec![7, 8, 8]).unwrap());
-        let rows = [0, 1, 2, 3, 4, 5, 3, 4, 5, 9, 10, 11, 12, 13, 14, 12, 13, 14];
-        assert_eq!(inputs[0], Tensor::f32([2, 3, 3], rows.iter().map(|x| *x as f32).collect()).unwrap());
-        states.reset(3).unwrap();
-        assert_eq!(states.gather(&[(3, 0)], 1).unwrap()[0].as_f32().unwrap(), [0.0; 6]);
-        assert_eq!(states.gather(&[(1, 0)], 1).unwrap()[0].as_f32().unwrap()[..3], [0.0, 1.0, 2.0]);
+    fn slots(spec: &GraphSpec, slots: usize) -> (Arc<StepShape>, Slots) {
+        let shape = Arc::new(StepShape::of(spec).unwrap());
+        (Arc::clone(&shape), Slots::new(shape, slots))
+    }
+
+    fn gather(shape: &StepShape, slots: &Slots, picked: &[(usize, i64)], rows: usize) -> Vec<Tensor> {
+        let mut batch = Batch::new(shape, rows).unwrap();
+        slots.gather(picked, &mut batch).unwrap();
+        batch.inputs
     }
 
     #[test]
-    fn an_input_that_nobody_can_fill_is_refused() {
+    fn a_state_comes_back_to_the_slot_it_came_from() {
+        let (shape, mut slots) = slots(&spec(), 4);
+        assert_eq!(shape.tokens, 5);
+        let picked = [(1, 7), (3, 8)];
+        let mut batch = Batch::new(&shape, 3).unwrap();
+        let next = Tensor::f32([2, 3, 3], (0..18).map(|x| x as f32).collect()).unwrap();
+        batch.outputs = vec![Tensor::f32([3, 5], vec![0.0; 15]).unwrap(), next];
+        slots.scatter(&picked, &batch).unwrap();
+        slots.gather(&picked, &mut batch).unwrap();
+        assert_eq!(batch.inputs[1], Tensor::i64([3], vec![7, 8, 8]).unwrap());
+        let rows = [0, 1, 2, 3, 4, 5, 3, 4, 5, 9, 10, 11, 12, 13, 14, 12, 13, 14];
+        let rows = rows.iter().map(|x| *x as f32).collect();
+        assert_eq!(batch.inputs[0], Tensor::f32([2, 3, 3], rows).unwrap());
+        slots.reset(3).unwrap();
+        assert_eq!(gather(&shape, &slots, &[(3, 0)], 1)[0].as_f32().unwrap(), [0.0; 6]);
+        assert_eq!(gather(&shape, &slots, &[(1, 0)], 1)[0].as_f32().unwrap()[..3], [0.0, 1.0, 2.0]);
+    }
+
+    /// Gives 10, 11, … for `pace`, and nothing for any other input.
+    struct Giving(f32);
+
+    impl Lane for Giving {
+        fn first(&mut self) -> i64 {
+            0
+        }
+
+        fn fill(&mut self, input: &str, row: &mut [f32]) -> Result<(), EngineError> {
+            if input != "pace" {
+                return Err(EngineError::invalid(input, "is not given"));
+            }
+            row.iter_mut().zip(0_u8..).for_each(|(x, i)| *x = self.0 + f32::from(i));
+            Ok(())
+        }
+
+        fn advance(&mut self, _logits: &[f32]) -> Result<Onward, EngineError> {
+            Ok(Onward::End)
+        }
+
+        fn readiness(&self, _now: Instant) -> Readiness {
+            Readiness::Go
+        }
+
+        fn is_gone(&self) -> bool {
+            false
+        }
+
+        fn deadline(&self) -> Option<Instant> {
+            None
+        }
+
+        fn finish(self: Box<Self>, _end: Result<(), EngineError>) {}
+    }
+
+    fn with_lines_and(extra: &str) -> GraphSpec {
+        let batch = |name: &str, dims: &[usize]| {
+            let dims = dims.iter().map(|n| (*n).into());
+            TensorSpec::new(name, Dtype::F32, std::iter::once("batch".into()).chain(dims))
+        };
+        let mut spec = spec();
+        spec.inputs.insert(0, batch("taps", &[2, 1, 1]));
+        spec.inputs.push(batch(extra, &[2]));
+        spec.outputs.push(batch("pushed", &[2, 1]));
+        spec.delays = vec![DelayLines { input: "taps".into(), output: "pushed".into(), delays: vec![1, 2] }];
+        spec
+    }
+
+    #[test]
+    fn each_row_has_the_taps_and_the_extras_of_its_slot() {
+        let (shape, mut slots) = slots(&with_lines_and("pace"), 3);
+        let picked = [(0, 1), (2, 1)];
+        slots.fill(0, &mut Giving(10.0)).unwrap();
+        slots.fill(2, &mut Giving(20.0)).unwrap();
+        let mut batch = Batch::new(&shape, 3).unwrap();
+        for step in 0..3_u8 {
+            slots.gather(&picked, &mut batch).unwrap();
+            assert_eq!(batch.inputs[3].as_f32().unwrap(), [10.0, 11.0, 20.0, 21.0, 20.0, 21.0]);
+            let taps = batch.inputs[0].as_f32().unwrap();
+            let expected: [f32; 6] = match step {
+                0 => [0.0; 6],
+                1 => [1.0, 0.0, 3.0, 0.0, 3.0, 0.0],
+                _ => [11.0, 2.0, 13.0, 4.0, 13.0, 4.0],
+            };
+            assert_eq!(taps, expected, "step {step}");
+            let pushed = (1..=6_u8).map(|x| f32::from(10 * step + x)).collect();
+            let states = Tensor::f32([2, 3, 3], vec![0.0; 18]).unwrap();
+            batch.outputs = vec![
+                Tensor::f32([3, 5], vec![0.0; 15]).unwrap(),
+                states,
+                Tensor::f32([3, 2, 1], pushed).unwrap(),
+            ];
+            slots.scatter(&picked, &batch).unwrap();
+        }
+    }
+
+    #[test]
+    fn an_input_that_a_stream_does_not_give_is_an_error_of_that_stream() {
+        let (_, mut slots) = slots(&with_lines_and("mood"), 1);
+        assert_eq!(slots.fill(0, &mut Giving(1.0)).unwrap_err().to_string(), "mood: is not given");
+    }
+
+    #[test]
+    fn an_input_that_nobody_can_give_is_refused() {
         let mut extra = spec();
         extra.inputs.push(TensorSpec::new("digit", Dtype::I64, ["batch".into()]));
         let e = StepShape::of(&extra).unwrap_err().to_string();
-        assert_eq!(e, "graph `step`: input `digit` is neither the token nor a state");
+        assert_eq!(
+            e,
+            "graph `step`: input `digit` is neither the token nor remembered, and so must be f32 [batch, …], \
+             given by the stream"
+        );
     }
 
     #[test]
@@ -240,11 +327,11 @@ mod tests {
         fn everyone_who_can_go_on_does_so_in_turn(slots in 1_usize..12, room in 1_usize..8) {
             let mut served = vec![0_u64; slots];
             for _ in 0..slots * 3 {
-                let ready = served.iter().copied().enumerate().collect();
-                let picked = pick(ready, room);
+                let mut picked = served.iter().copied().enumerate().collect();
+                pick(&mut picked, room);
                 prop_assert_eq!(picked.len(), room.min(slots));
-                prop_assert!(picked.windows(2).all(|w| w[0] < w[1]));
-                for slot in picked {
+                prop_assert!(picked.windows(2).all(|w| w[0].0 < w[1].0));
+                for (slot, _) in picked {
                     served[slot] += 1;
                 }
                 let (least, most) = (served.iter().min().unwrap(), served.iter().max().unwrap());

@@ -1,14 +1,15 @@
 //! The thread that owns the step graph's session and the slots.
 
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::lane::{Lane, Readiness};
-use super::slots::{States, pick};
+use super::lane::{Lane, Onward, Readiness};
+use super::shape::StepShape;
+use super::slots::{Batch, Slots, pick};
 use super::{Setup, Shared};
 use crate::EngineError;
-use crate::fault::{Rebuild, caught, run_caught};
+use crate::fault::{Rebuild, caught, run_into_caught};
 use crate::gauge::Held;
 use crate::runtime::session::Runner;
 
@@ -22,7 +23,8 @@ struct Seat {
 
 /// What the worker does next.
 enum Next {
-    Step(Vec<(usize, i64)>),
+    /// A step for those that are picked.
+    Step,
     Wait(Option<Instant>),
     Stop,
 }
@@ -31,7 +33,13 @@ struct Worker<'a> {
     shared: &'a Shared,
     setup: &'a Setup,
     seats: Vec<Option<Seat>>,
-    states: States,
+    slots: Slots,
+    /// One for each size that was run, so that a step need not ask for memory.
+    batches: Vec<(usize, Batch)>,
+    /// Slots that can go on, with the steps that they have taken.
+    ready: Vec<(usize, u64)>,
+    /// Slots that take the next step, with their tokens.
+    picked: Vec<(usize, i64)>,
 }
 
 /// Steps streams until the decoder is stopped.
@@ -41,7 +49,10 @@ pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
         shared,
         setup,
         seats: (0..setup.slots).map(|_| None).collect(),
-        states: States::new(setup.shape.clone(), setup.slots),
+        slots: Slots::new(Arc::clone(&setup.shape), setup.slots),
+        batches: Vec::new(),
+        ready: Vec::with_capacity(setup.slots),
+        picked: Vec::with_capacity(setup.slots),
     };
     let mut runner = Some(runner);
     let mut rebuild = Rebuild::default();
@@ -65,18 +76,22 @@ pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
         match worker.next() {
             Next::Stop => return,
             Next::Wait(until) => worker.wait(until),
-            Next::Step(picked) => match worker.step(session.as_mut(), &picked) {
-                Ok(()) => rebuild.succeeded(),
-                Err(e) => {
-                    tracing::error!(graph = setup.name, error = %e, streams = picked.len(), "a step failed");
-                    for (slot, _) in picked {
-                        let message = format!("{} failed on this step", setup.name);
-                        worker.leave(slot, Err(EngineError::Runtime(message)));
+            Next::Step => {
+                let picked = std::mem::take(&mut worker.picked);
+                match worker.step(session.as_mut(), &picked) {
+                    Ok(()) => rebuild.succeeded(),
+                    Err(e) => {
+                        tracing::error!(graph = setup.name, error = %e, streams = picked.len(), "a step failed");
+                        for (slot, _) in &picked {
+                            let message = format!("{} failed on this step", setup.name);
+                            worker.leave(*slot, Err(EngineError::Runtime(message)));
+                        }
+                        runner = None;
+                        shared.healthy.store(false, Ordering::Release);
                     }
-                    runner = None;
-                    shared.healthy.store(false, Ordering::Release);
                 }
-            },
+                worker.picked = picked;
+            }
         }
     }
 }
@@ -95,7 +110,8 @@ impl Worker<'_> {
             }
         }
         let now = Instant::now();
-        let mut ready = Vec::with_capacity(self.seats.len());
+        let mut ready = std::mem::take(&mut self.ready);
+        ready.clear();
         let mut earliest = None;
         for slot in 0..self.seats.len() {
             let Some(seat) = self.seats.get(slot).and_then(Option::as_ref) else { continue };
@@ -107,12 +123,12 @@ impl Worker<'_> {
             }
         }
         self.admit(now, &mut ready);
-        if ready.is_empty() {
-            return Next::Wait(earliest);
-        }
-        let picked = pick(ready, self.setup.sizes.max());
-        let token = |slot: &usize| self.seats.get(*slot).and_then(Option::as_ref).map(|s| s.token);
-        Next::Step(picked.iter().filter_map(|slot| token(slot).map(|t| (*slot, t))).collect())
+        pick(&mut ready, self.setup.sizes.max());
+        let token = |slot: usize| self.seats.get(slot).and_then(Option::as_ref).map(|s| s.token);
+        self.picked.clear();
+        self.picked.extend(ready.iter().filter_map(|(slot, _)| token(*slot).map(|t| (*slot, t))));
+        self.ready = ready;
+        if self.picked.is_empty() { Next::Wait(earliest) } else { Next::Step }
     }
 
     /// Gives free slots to those who wait, first come first served.
@@ -133,9 +149,17 @@ impl Worker<'_> {
                 let begun = match lane.readiness(now) {
                     Readiness::Gone => Err(EngineError::Cancelled),
                     Readiness::Expired => Err(EngineError::DeadlineExceeded),
-                    Readiness::Go | Readiness::Parked => caught(|| lane.first())
-                        .and_then(|token| self.known(token))
-                        .and_then(|token| self.states.reset(slot).map(|()| token)),
+                    Readiness::Go | Readiness::Parked => {
+                        let (shape, slots) = (&self.setup.shape, &mut self.slots);
+                        let begun = caught(|| {
+                            slots.reset(slot)?;
+                            let token = lane.first();
+                            known(shape, token)?;
+                            slots.fill(slot, lane.as_mut())?;
+                            Ok(token)
+                        });
+                        begun.and_then(|r| r)
+                    }
                 };
                 match begun {
                     Ok(token) => {
@@ -156,40 +180,50 @@ impl Worker<'_> {
 
     /// Runs one step for these slots.
     fn step(&mut self, runner: &mut dyn Runner, picked: &[(usize, i64)]) -> Result<(), EngineError> {
-        let inputs = self.states.gather(picked, self.setup.sizes.fit(picked.len()))?;
+        let size = self.setup.sizes.fit(picked.len());
+        let kept = self.batches.iter().position(|(rows, _)| *rows == size);
+        let mut batch = match kept.map(|i| self.batches.swap_remove(i)) {
+            Some((_, batch)) => batch,
+            None => Batch::new(&self.setup.shape, size)?,
+        };
+        self.slots.gather(picked, &mut batch)?;
         let pass = self.setup.turnstile.pass(self.setup.threads);
-        let outputs = run_caught(runner, &inputs)?;
+        run_into_caught(runner, &batch.inputs, &mut batch.outputs)?;
         drop(pass);
-        self.states.scatter(picked, &outputs)?;
+        self.slots.scatter(picked, &batch)?;
         self.shared.counts.iterations.add(1);
         self.shared.counts.steps.add(picked.len());
         for (row, (slot, _)) in picked.iter().enumerate() {
-            let Some(seat) = self.seats.get_mut(*slot).and_then(Option::as_mut) else { continue };
-            let Some(logits) = self.setup.shape.logits(&outputs, row) else {
-                return Err(EngineError::Runtime("the step gave too few logits".into()));
-            };
-            seat.served += 1;
-            // A cursor that panics ends its own stream.
-            let next = caught(|| seat.lane.advance(logits)).and_then(|r| r);
-            match next.and_then(|token| token.map(|t| self.known(t)).transpose()) {
-                Ok(Some(token)) => {
-                    if let Some(seat) = self.seats.get_mut(*slot).and_then(Option::as_mut) {
-                        seat.token = token;
-                    }
-                }
-                Ok(None) => self.leave(*slot, Ok(())),
-                Err(e) => self.leave(*slot, Err(e)),
-            }
+            self.advance(*slot, batch.logits(&self.setup.shape, row)?);
         }
+        self.batches.push((size, batch));
         Ok(())
     }
 
-    fn known(&self, token: i64) -> Result<i64, EngineError> {
-        if self.setup.shape.has(token) {
-            return Ok(token);
+    /// Gives a stream its logits; it goes on or leaves.
+    fn advance(&mut self, slot: usize, logits: &[f32]) {
+        let Some(seat) = self.seats.get_mut(slot).and_then(Option::as_mut) else { return };
+        seat.served += 1;
+        let (shape, slots, lane) = (&self.setup.shape, &mut self.slots, seat.lane.as_mut());
+        // A cursor that panics ends its own stream.
+        let next = caught(|| {
+            let token = match lane.advance(logits)? {
+                Onward::Next(token) => token,
+                Onward::Restart(token) => {
+                    slots.reset(slot)?;
+                    token
+                }
+                Onward::End => return Ok(None),
+            };
+            known(shape, token)?;
+            slots.fill(slot, lane)?;
+            Ok(Some(token))
+        });
+        match next.and_then(|r| r) {
+            Ok(Some(token)) => seat.token = token,
+            Ok(None) => self.leave(slot, Ok(())),
+            Err(e) => self.leave(slot, Err(e)),
         }
-        let last = self.setup.shape.tokens.saturating_sub(1);
-        Err(EngineError::invalid("token", format!("is {token}, but the model has tokens 0 to {last}")))
     }
 
     fn leave(&mut self, slot: usize, end: Result<(), EngineError>) {
@@ -260,6 +294,15 @@ impl Worker<'_> {
         }
         stop
     }
+}
+
+/// Whether the graph can be given this token.
+fn known(shape: &StepShape, token: i64) -> Result<(), EngineError> {
+    if shape.has(token) {
+        return Ok(());
+    }
+    let last = shape.tokens.saturating_sub(1);
+    Err(EngineError::invalid("token", format!("is {token}, but the model has tokens 0 to {last}")))
 }
 
 fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {

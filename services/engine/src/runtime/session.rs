@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use atelier_package::{Bindings, Dim, Dtype, GraphSpec, Tensor, TensorSpec};
+use atelier_package::{Bindings, Dim, Dtype, GraphSpec, Tensor, TensorData, TensorSpec};
 use ort::ep::ArenaExtendStrategy;
 use ort::ep::cuda::ConvAlgorithmSearch;
 use ort::session::builder::SessionBuilder;
@@ -20,6 +20,12 @@ use crate::EngineError;
 pub(crate) trait Runner: Send {
     /// Inputs and outputs in the order of the graph's spec.
     fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError>;
+
+    /// The same into the outputs of an earlier run with inputs of these shapes, or into an empty list.
+    fn run_into(&mut self, inputs: &[Tensor], outputs: &mut Vec<Tensor>) -> Result<(), EngineError> {
+        *outputs = self.run(inputs)?;
+        Ok(())
+    }
 }
 
 /// Makes the runner of a worker, at first and after a fault.
@@ -111,25 +117,50 @@ fn compare(file: &str, side: &str, specs: &[TensorSpec], outlets: &[Outlet]) -> 
     Ok(())
 }
 
+type Values<'a> = Vec<(Cow<'a, str>, SessionInputValue<'a>)>;
+
+/// Tensors as the runtime takes them, without a copy.
+fn values<'a>(spec: &'a GraphSpec, inputs: &'a [Tensor]) -> Result<Values<'a>, ort::Error> {
+    let mut values = Vec::with_capacity(inputs.len());
+    for (spec, tensor) in spec.inputs.iter().zip(inputs) {
+        let shape: Vec<i64> = tensor.shape().iter().map(|d| i64::try_from(*d).unwrap_or(i64::MAX)).collect();
+        let value: SessionInputValue<'_> = match tensor.data() {
+            TensorData::F32(v) => TensorRef::from_array_view((shape, v.as_slice()))?.into(),
+            TensorData::I64(v) => TensorRef::from_array_view((shape, v.as_slice()))?.into(),
+        };
+        values.push((Cow::Borrowed(spec.name.as_str()), value));
+    }
+    Ok(values)
+}
+
 impl Runner for GraphSession {
+    fn run_into(&mut self, inputs: &[Tensor], outputs: &mut Vec<Tensor>) -> Result<(), EngineError> {
+        if outputs.len() != self.spec.outputs.len() {
+            *outputs = self.run(inputs)?;
+            return Ok(());
+        }
+        let file = &self.spec.file;
+        let failed = |e: ort::Error| EngineError::Runtime(format!("{file}: {e}"));
+        let results = self.session.run(values(&self.spec, inputs).map_err(failed)?).map_err(failed)?;
+        for (spec, output) in self.spec.outputs.iter().zip(outputs) {
+            let wrong = || {
+                let why = "is missing or has another shape than before";
+                EngineError::Runtime(format!("{file}: output `{}` {why}", spec.name))
+            };
+            let value = results.get(&spec.name).ok_or_else(wrong)?;
+            match spec.dtype {
+                Dtype::F32 => copy(value.try_extract_tensor().map_err(failed)?, output.as_f32_mut()),
+                Dtype::I64 => copy(value.try_extract_tensor().map_err(failed)?, output.as_i64_mut()),
+            }
+            .ok_or_else(wrong)?;
+        }
+        Ok(())
+    }
+
     fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
         let file = &self.spec.file;
         let failed = |e: ort::Error| EngineError::Runtime(format!("{file}: {e}"));
-        let mut values: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = Vec::with_capacity(inputs.len());
-        for (spec, tensor) in self.spec.inputs.iter().zip(inputs) {
-            let shape: Vec<i64> =
-                tensor.shape().iter().map(|d| i64::try_from(*d).unwrap_or(i64::MAX)).collect();
-            let value: SessionInputValue<'_> = match tensor.data() {
-                atelier_package::TensorData::F32(v) => {
-                    TensorRef::from_array_view((shape, v.as_slice())).map_err(failed)?.into()
-                }
-                atelier_package::TensorData::I64(v) => {
-                    TensorRef::from_array_view((shape, v.as_slice())).map_err(failed)?.into()
-                }
-            };
-            values.push((Cow::Borrowed(spec.name.as_str()), value));
-        }
-        let outputs = self.session.run(values).map_err(failed)?;
+        let outputs = self.session.run(values(&self.spec, inputs).map_err(failed)?).map_err(failed)?;
         let mut bindings = Bindings::new();
         for (spec, tensor) in self.spec.inputs.iter().zip(inputs) {
             // Inputs were checked before they were queued: this only binds the symbols.
@@ -157,6 +188,13 @@ impl Runner for GraphSession {
             })
             .collect()
     }
+}
+
+/// Copies what is of the same length; the shapes of a graph's outputs follow from those of its inputs.
+fn copy<T: Copy>((_, from): (&ort::value::Shape, &[T]), to: Option<&mut [T]>) -> Option<()> {
+    let to = to.filter(|to| to.len() == from.len())?;
+    to.copy_from_slice(from);
+    Some(())
 }
 
 fn sizes(shape: &[i64]) -> Vec<usize> {

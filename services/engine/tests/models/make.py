@@ -150,7 +150,68 @@ def rnn():
             top='\n[vocabulary]\ncharacters = ["\\n", " ", "a", "b", "c", "d", "e"]\n')
 
 
+def patterned(name, salt, *shape):
+    """A weight by a formula that the tests know too: (37 i + 101 salt + 11) mod 61, from -30/64 to 30/64."""
+    i = np.arange(np.prod(shape), dtype=np.int64)
+    values = ((37 * i + 101 * salt + 11) % 61 - 30) / 64
+    return numpy_helper.from_array(values.reshape(shape).astype(np.float32), name)
+
+
+def wave():
+    """A little WaveNet: 3 layers with kernels of 3 taps 1, 3 and 2 steps apart, 4 wide; see waves.rs."""
+    r, skip, k, levels, delays = 4, 8, 6, 16, [1, 3, 2]
+    nodes = [NODE("Gather", ["emb", "token"], ["x0"])]
+    weights = [patterned("emb", 0, levels, r), ints("row", 0, 2 * r), ints("axis", 1)]
+    skips = []
+    for layer in range(len(delays)):
+        n = lambda s: f"{s}{layer}"
+        weights += [patterned(n("wg"), 10 * layer + 1, 2 * r, 3 * r + k), patterned(n("bg"), 10 * layer + 2, 2 * r),
+                    patterned(n("wr"), 10 * layer + 3, r, r), patterned(n("br"), 10 * layer + 4, r),
+                    patterned(n("ws"), 10 * layer + 5, skip, r), patterned(n("bs"), 10 * layer + 6, skip),
+                    numpy_helper.from_array(np.array(layer, dtype=np.int64), n("layer"))]
+        nodes += [
+            NODE("Unsqueeze", [n("x"), "axis"], [n("pushed")]),
+            NODE("Gather", ["taps", n("layer")], [n("past")], axis=1),
+            NODE("Reshape", [n("past"), "row"], [n("flat")]),
+            NODE("Concat", [n("flat"), n("x"), "condition"], [n("seen")], axis=1),
+            NODE("Gemm", [n("seen"), n("wg"), n("bg")], [n("gates")], transB=1),
+            NODE("Split", [n("gates")], [n("f"), n("g")], axis=1),
+            NODE("Tanh", [n("f")], [n("t")]), NODE("Sigmoid", [n("g")], [n("s")]),
+            NODE("Mul", [n("t"), n("s")], [n("z")]),
+            NODE("Gemm", [n("z"), n("wr"), n("br")], [n("r")], transB=1),
+            NODE("Gemm", [n("z"), n("ws"), n("bs")], [n("skip")], transB=1),
+            NODE("Add", [n("x"), n("r")], [f"x{layer + 1}"]),
+        ]
+        skips.append(n("skip"))
+    weights += [patterned("wh", 40, levels, skip), patterned("bh", 41, levels),
+                patterned("wo", 42, levels, levels), patterned("bo", 43, levels)]
+    nodes += [NODE("Sum", skips, ["sum"]), NODE("Relu", ["sum"], ["relu0"]),
+              NODE("Gemm", ["relu0", "wh", "bh"], ["h"], transB=1), NODE("Relu", ["h"], ["relu1"]),
+              NODE("Gemm", ["relu1", "wo", "bo"], ["logits"], transB=1),
+              NODE("Concat", [f"pushed{layer}" for layer in range(len(delays))], ["pushed"], axis=1)]
+    golden = {"token": np.array([1, 15, 8], dtype=np.int64),
+              "taps": RNG.standard_normal((3, len(delays), 2, r)).astype(np.float32),
+              "condition": RNG.random((3, k), dtype=np.float32)}
+    package("wave", "wavenet", "step", nodes, weights,
+            [("token", ["batch"], "i64", f", range = [0, {levels - 1}]"),
+             ("taps", ["batch", len(delays), 2, r], "f32", ""), ("condition", ["batch", k], "f32", "")],
+            [("logits", ["batch", levels], "f32", ""), ("pushed", ["batch", len(delays), r], "f32", "")], golden,
+            tail=f'delay = [{{ input = "taps", output = "pushed", delays = {delays} }}]\n',
+            top='''
+[audio]
+sample_rate = 8000
+levels = 16
+digits = ["0", "1"]
+
+[[audio.speaker]]
+name = "nobody"
+gain = 1.0
+durations = [[100, 200], [150, 300]]
+''')
+
+
 mlp()
 conv()
 lookup()
 rnn()
+wave()

@@ -19,7 +19,7 @@ async fn models_are_found_by_name_version_and_kind() {
     assert_eq!(e("mlp", 0, &[kind]), "there is no model `mlp` that can do this; there are: rnn/1");
     assert_eq!(
         e("mlp", 2, &[]),
-        "there is no model `mlp` in version 2 that can do this; there are: conv/1, lookup/1, mlp/1, rnn/1"
+        "there is no model `mlp` in version 2 that can do this; there are: conv/1, lookup/1, mlp/1, rnn/1, wave/1"
     );
 }
 

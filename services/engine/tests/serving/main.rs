@@ -6,3 +6,4 @@ mod loading;
 mod requests;
 mod streams;
 mod support;
+mod waves;
