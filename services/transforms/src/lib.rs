@@ -5,4 +5,5 @@
 //! memory: no files, no clocks, no threads, no inference.
 
 pub mod segmentation;
+pub mod speech;
 pub mod telemetry;
