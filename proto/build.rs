@@ -5,8 +5,12 @@ use std::path::PathBuf;
 
 use protox::Compiler;
 
-const SOURCES: [&str; 3] =
-    ["atelier/codec/v1/codec.proto", "atelier/models/v1/models.proto", "atelier/text/v1/text.proto"];
+const SOURCES: [&str; 4] = [
+    "atelier/audio/v1/audio.proto",
+    "atelier/codec/v1/codec.proto",
+    "atelier/models/v1/models.proto",
+    "atelier/text/v1/text.proto",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=atelier");
@@ -19,6 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::write(out.join("atelier.descriptors.bin"), compiler.encode_file_descriptor_set())?;
     tonic_prost_build::configure()
         .bytes(".atelier.codec.v1.Image.data")
+        .bytes(".atelier.audio.v1.Chunk.data")
         .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

@@ -14,6 +14,15 @@
 //! assert!(request.model.is_empty(), "the default model");
 //! ```
 
+/// Speech, sample by sample: `AudioService`.
+pub mod audio {
+    /// Version 1 of `atelier.audio`.
+    #[allow(missing_docs, clippy::all)]
+    pub mod v1 {
+        tonic::include_proto!("atelier.audio.v1");
+    }
+}
+
 /// Images to codes and back: `CodecService`.
 pub mod codec {
     /// Version 1 of `atelier.codec`.

@@ -10,42 +10,49 @@ pub fn resolve(wanted: u64) -> u64 {
     if wanted != 0 { wanted } else { rand::rng().next_u64().max(1) }
 }
 
-/// Numbers drawn evenly from [0, 1), the same for the same seed and stream on every platform.
+/// One of the 2^64 streams of random numbers that a seed has, the same on every platform and whichever of the
+/// others are drawn from: ChaCha8 is a cipher in counter mode, and the number of the stream is its nonce.
 #[derive(Debug, Clone)]
-pub struct Uniform(ChaCha8Rng);
+pub struct Noise {
+    rng: ChaCha8Rng,
+    /// The second of a pair of normal numbers.
+    spare: Option<f32>,
+}
 
-impl Uniform {
-    /// One of many independent streams of numbers that a seed has.
+impl Noise {
+    /// The beginning of a stream.
     pub fn new(seed: u64, stream: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(stream);
-        Self(rng)
+        Self { rng, spare: None }
     }
 
-    /// The next number.
-    pub fn draw(&mut self) -> f64 {
-        (self.0.next_u64() >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
+    /// A number drawn evenly from 0 to 1, the latter excluded: 53 random bits.
+    pub fn unit(&mut self) -> f64 {
+        (self.rng.next_u64() >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
+    }
+
+    /// A number from the standard normal distribution.
+    ///
+    /// Box-Muller, with logarithm and cosine of `libm` in Rust: those of the system's C library differ
+    /// between systems in the last bit.
+    pub fn normal(&mut self) -> f32 {
+        if let Some(spare) = self.spare.take() {
+            return spare;
+        }
+        // In (0, 1], so that its logarithm is finite.
+        let u = 1.0 - self.unit();
+        let angle = std::f64::consts::TAU * self.unit();
+        let radius = libm::sqrt(-2.0 * libm::log(u));
+        self.spare = Some((radius * libm::sin(angle)) as f32);
+        (radius * libm::cos(angle)) as f32
     }
 }
 
-/// `count` numbers from the standard normal distribution, the same for the same seed on every platform.
-///
-/// Box-Muller over ChaCha8, with logarithm and cosine of `libm` in Rust: those of the system's C library
-/// differ between systems in the last bit.
+/// `count` numbers from the standard normal distribution: the beginning of stream 0 of the seed.
 pub fn normal(seed: u64, count: usize) -> Vec<f32> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut out = Vec::with_capacity(count + 1);
-    while out.len() < count {
-        // 53 random bits each; the first in (0, 1], so that its logarithm is finite.
-        let unit = |bits: u64| (bits >> 11) as f64 * (1.0 / (1_u64 << 53) as f64);
-        let u = 1.0 - unit(rng.next_u64());
-        let angle = std::f64::consts::TAU * unit(rng.next_u64());
-        let radius = libm::sqrt(-2.0 * libm::log(u));
-        out.push((radius * libm::cos(angle)) as f32);
-        out.push((radius * libm::sin(angle)) as f32);
-    }
-    out.truncate(count);
-    out
+    let mut noise = Noise::new(seed, 0);
+    (0..count).map(|_| noise.normal()).collect()
 }
 
 /// The same as a tensor of the given shape.
@@ -82,20 +89,21 @@ mod tests {
     const PINNED: [u32; 4] = [1069046335, 3203281001, 3208402348, 3208774011];
 
     #[test]
-    fn even_numbers_are_pinned_and_each_stream_has_its_own() {
-        let draw = |seed, stream| {
-            let mut uniform = Uniform::new(seed, stream);
-            (0..1000).map(|_| uniform.draw()).collect::<Vec<f64>>()
+    fn each_stream_is_its_own_and_stands_for_itself() {
+        let draw = |stream| {
+            let mut noise = Noise::new(42, stream);
+            [noise.normal(), noise.normal(), noise.normal()]
         };
-        assert_eq!(draw(42, 3), draw(42, 3));
-        assert!(draw(42, 3) != draw(42, 4) && draw(42, 3) != draw(43, 3));
-        let all = draw(1, 0);
-        assert!(all.iter().all(|x| (0.0..1.0).contains(x)));
-        assert!((all.iter().sum::<f64>() / 1000.0 - 0.5).abs() < 0.03);
-        assert_eq!(draw(42, 3)[..2].iter().map(|x| x.to_bits()).collect::<Vec<_>>(), PINNED_EVEN);
+        assert_eq!(draw(0), normal(42, 3)[..]);
+        assert_eq!(draw(9), draw(9));
+        let all: std::collections::BTreeSet<_> =
+            (0..100).chain([u64::MAX]).flat_map(draw).map(f32::to_bits).collect();
+        assert_eq!(all.len(), 303);
+        let mut noise = Noise::new(1, 1);
+        let units: Vec<f64> = (0..10_000).map(|_| noise.unit()).collect();
+        assert!(units.iter().all(|u| (0.0..1.0).contains(u)));
+        assert!((units.iter().sum::<f64>() / 10_000.0 - 0.5).abs() < 0.015);
     }
-
-    const PINNED_EVEN: [u64; 2] = [0, 0];
 
     #[test]
     fn the_noise_is_standard_normal() {
