@@ -20,6 +20,7 @@ pub mod manifold;
 pub mod overlap;
 pub mod probe;
 pub mod report;
+pub mod segmentation;
 pub mod ssim;
 pub mod vae;
 
@@ -63,6 +64,7 @@ pub fn evaluate(
         Kind::Gan => gan::evaluate(package, data, runtime, settings),
         Kind::Ager => ager::evaluate(package, data, runtime, settings),
         Kind::CharRnn => char_rnn::evaluate(package, data, runtime, settings),
+        Kind::Segmentation => segmentation::evaluate(package, data, runtime, settings),
         other => bail!("{}: there is no evaluation for packages of kind {other}", package.name()),
     }
 }

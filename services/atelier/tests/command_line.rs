@@ -48,6 +48,7 @@ fn help_documents_the_exit_codes_and_every_command_has_help() {
         &["codec", "decode"],
         &["codec", "reconstruct"],
         &["codec", "sample"],
+        &["codec", "segment"],
         &["codec", "interpolate"],
         &["codec", "classify"],
         &["codec", "cluster"],

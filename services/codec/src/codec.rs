@@ -21,6 +21,8 @@ pub(crate) const DENOISING: [Kind; 1] = [Kind::DenoisingAutoencoder];
 pub(crate) const CLASSIFYING: [Kind; 1] = [Kind::Autoencoder];
 /// Kinds that fill holes.
 pub(crate) const INPAINTING: [Kind; 1] = [Kind::Inpainter];
+/// Kinds that tell foreground from background.
+pub(crate) const SEGMENTING: [Kind; 1] = [Kind::Segmentation];
 /// Kinds whose codes come from a known distribution.
 pub(crate) const VARIATIONAL: [Kind; 1] = [Kind::VariationalAutoencoder];
 

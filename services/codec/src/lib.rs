@@ -1,4 +1,4 @@
-//! The codec service: encoding, classifying, denoising, inpainting and sampling of images.
+//! The codec service: encoding, classifying, denoising, inpainting, segmenting and sampling of images.
 //!
 //! [`Codec`] is `atelier.codec.v1.CodecService` over the models that an [engine](atelier_engine::Engine) has
 //! loaded. It turns messages into pictures and codes, asks the engine, and turns what comes back into
@@ -28,6 +28,7 @@ mod codec;
 mod fields;
 mod graph;
 mod inpaint;
+mod segment;
 mod service;
 
 pub use service::Codec;

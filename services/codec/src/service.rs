@@ -12,10 +12,11 @@ use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use tonic::{Request, Response, Status};
 
 use crate::classify;
-use crate::codec::{CLASSIFYING, CODING, DENOISING, INPAINTING, Job, VARIATIONAL, mse};
+use crate::codec::{CLASSIFYING, CODING, DENOISING, INPAINTING, Job, SEGMENTING, VARIATIONAL, mse};
 use crate::fields;
 use crate::graph;
 use crate::inpaint;
+use crate::segment;
 
 /// The most images of one Sample request.
 const MAX_COUNT: u32 = 64;
@@ -168,6 +169,13 @@ impl CodecService for Codec {
         let request = request.into_inner();
         let job = self.job((&request.model, request.version), &INPAINTING, deadline)?;
         Ok(Response::new(inpaint::inpaint(&job, request).await?))
+    }
+
+    async fn segment(&self, request: Request<api::SegmentRequest>) -> Answer<api::SegmentResponse> {
+        let deadline = Deadline::of(&request);
+        let request = request.into_inner();
+        let job = self.job((&request.model, request.version), &SEGMENTING, deadline)?;
+        Ok(Response::new(segment::segment(&job, request).await?))
     }
 
     type InterpolateStream = BoxStream<'static, Result<api::InterpolateResponse, Status>>;

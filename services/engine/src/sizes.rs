@@ -73,12 +73,13 @@ impl Sizes {
         let outputs: Vec<usize> = spec.outputs.iter().filter_map(|s| s.batch_axis()).collect();
         let count = CANDIDATES.iter().copied().filter(|n| *n <= max).max().unwrap_or(1);
         let mut alone = Vec::with_capacity(count);
-        for row in 0..count {
-            alone.push(runner.run(&inputs.batch(row, 1)?)?);
-        }
         let mut kept = vec![1];
         let mut best = measure(runner, &inputs, 1)?.as_secs_f64();
         for size in CANDIDATES.into_iter().filter(|n| (2..=max).contains(n)) {
+            // Only as many as are needed: a graph that takes long is tried at few sizes.
+            for row in alone.len()..size {
+                alone.push(runner.run(&inputs.batch(row, 1)?)?);
+            }
             let got = runner.run(&inputs.batch(0, size)?)?;
             if batching == Batching::Exact && !same(&got, &alone, &outputs, size)? {
                 tracing::warn!(graph = spec.name, size, "rows differ by batch size: not used");

@@ -40,6 +40,25 @@ impl Encoded {
         }
     }
 
+    /// Decodes it to grey, at its own size, which must be at least `least` pixels a side and `most` in all.
+    /// Takes long: not for an async thread.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT, naming the field, for what is no image, or one of another size.
+    pub fn grey(self, least: usize, most: usize) -> Result<Picture, ServiceError> {
+        let picture = self.decode()?.grey();
+        let ImageShape { height, width, .. } = picture.shape;
+        match height.min(width) < least || height * width > most {
+            true => {
+                let message = format!(
+                    "is {width}x{height} pixels, but at least {least} a side and at most {most} in all are right"
+                );
+                Err(ServiceError::invalid(format!("{}.data", self.field), message))
+            }
+            false => Ok(picture),
+        }
+    }
+
     fn decode(&self) -> Result<Decoded, ServiceError> {
         Decoded::read(&self.data, self.format).map_err(|error| self.wrong(&error))
     }

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::io::Cursor;
 
+use atelier_package::ImageShape;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 
-use crate::{MAX_PIXELS, MAX_SIDE, PictureError, jpeg};
+use crate::{MAX_PIXELS, MAX_SIDE, Picture, PictureError, jpeg};
 
 /// What a decoder may allocate beside the pixels: 16 megapixels of 8 bytes, and room to work.
 const MAX_ALLOC: u64 = 256 << 20;
@@ -86,6 +87,14 @@ impl Decoded {
             return Err(damaged("it has no pixels".into()));
         }
         DynamicImage::from_decoder(decoder).map(Self).map_err(refused)
+    }
+
+    /// The image at its own size as one grey plane: colour becomes luma by ITU-R BT.709, alpha is laid over
+    /// black.
+    pub fn grey(&self) -> Picture {
+        let (width, height) = (self.width() as usize, self.height() as usize);
+        let shape = ImageShape { channels: 1, height, width };
+        Picture { shape, values: self.planes(false).concat() }
     }
 
     pub(crate) fn width(&self) -> u32 {

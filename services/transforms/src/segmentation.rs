@@ -5,10 +5,12 @@
 
 mod mask;
 mod normalise;
+mod overlay;
 mod tiles;
 
 pub use mask::Mask;
-pub use normalise::normalise;
+pub use normalise::{normalise, percentile};
+pub use overlay::overlay;
 pub use tiles::{Blend, Tiles};
 
 /// One number for every pixel of a picture, row by row.

@@ -11,6 +11,7 @@ mod pictures;
 mod python;
 mod refusals;
 mod roles;
+mod segmentation;
 mod shutdown;
 mod streams;
 mod text;

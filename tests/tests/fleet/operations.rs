@@ -5,6 +5,7 @@ use atelier_proto::models::v1::{GetModelRequest, ListModelsRequest};
 use atelier_proto::text::v1::{GenerateRequest, ScoreRequest};
 use atelier_tests::Fleet;
 use atelier_tests::client::{finish, transport, with_header};
+use atelier_tests::models::names;
 use atelier_tests::pictures::{clothes, message};
 use prost_types::value::Kind;
 use serde_json::Value;
@@ -81,10 +82,15 @@ async fn the_gateway_lists_every_package_with_all_that_it_says_of_itself() {
         ("fashion-ae", "autoencoder", "codec", vec!["encoder", "decoder"]),
         ("fashion-dae", "denoising-autoencoder", "codec", vec!["denoiser", "blind"]),
         ("fashion-vae", "variational-autoencoder", "codec", vec!["encoder", "decoder"]),
+        ("nuclei-unet", "segmentation", "codec", vec!["segmenter"]),
         ("shakespeare-rnn", "char-rnn", "text", vec!["step"]),
     ];
-    assert_eq!(all.len(), expected.len());
-    for (model, (name, kind, role, graphs)) in all.iter().zip(expected) {
+    let shipped = names();
+    let known = expected.iter().filter(|row| shipped.iter().any(|name| name == row.0)).count();
+    assert_eq!((all.len(), known), (shipped.len(), shipped.len()), "every shipped package is in the table");
+    for model in &all {
+        let row = expected.iter().find(|row| row.0 == model.name).unwrap();
+        let (name, kind, role, graphs) = row.clone();
         assert_eq!((model.name.as_str(), model.kind.as_str(), model.role.as_str()), (name, kind, role));
         assert_eq!((model.version, model.device.as_str(), model.is_default), (1, "cpu", true));
         assert!(model.licence.contains("MIT") && !model.summary.is_empty() && !model.data.is_empty());
@@ -94,9 +100,14 @@ async fn the_gateway_lists_every_package_with_all_that_it_says_of_itself() {
         assert_eq!(fleet.models().get_model(one).await.unwrap().into_inner().model.as_ref(), Some(model));
     }
     let text = list(ListModelsRequest { role: "text".into(), ..Default::default() }).await;
-    assert_eq!(text, all[3..]);
+    let some = |of: fn(&atelier_proto::models::v1::Model) -> bool| {
+        all.iter().filter(|model| of(model)).cloned().collect::<Vec<_>>()
+    };
+    assert!(!text.is_empty());
+    assert_eq!(text, some(|model| model.role == "text"));
     let vae = list(ListModelsRequest { kind: "variational-autoencoder".into(), ..Default::default() }).await;
-    assert_eq!(vae, all[2..3]);
+    assert!(!vae.is_empty());
+    assert_eq!(vae, some(|model| model.kind == "variational-autoencoder"));
     let none = list(ListModelsRequest { kind: "gan".into(), ..Default::default() }).await;
     assert_eq!(none, []);
 }

@@ -12,6 +12,7 @@ mod features;
 mod fitting;
 mod judge;
 mod networks;
+mod nuclei;
 mod operations;
 mod optimiser;
 mod recipes;

@@ -11,6 +11,7 @@ mod inpaint;
 mod interpolate;
 mod reconstruct;
 mod sample;
+mod segment;
 mod written_code;
 
 use clap::Subcommand;
@@ -29,6 +30,7 @@ pub(crate) enum CodecCommand {
     Decode(decode::Decode),
     Reconstruct(reconstruct::Reconstruct),
     Sample(sample::Sample),
+    Segment(segment::Segment),
     Interpolate(interpolate::Interpolate),
     Classify(classify::Classify),
     Cluster(cluster::Cluster),
@@ -46,6 +48,7 @@ pub(crate) async fn run(command: CodecCommand, server: &ServerArgs) -> Result<()
         CodecCommand::Decode(command) => command.run(server).await,
         CodecCommand::Reconstruct(command) => command.run(server).await,
         CodecCommand::Sample(command) => command.run(server).await,
+        CodecCommand::Segment(command) => command.run(server).await,
         CodecCommand::Interpolate(command) => command.run(server).await,
         CodecCommand::Classify(command) => command.run(server).await,
         CodecCommand::Cluster(command) => command.run(server).await,

@@ -54,6 +54,27 @@ impl Destination {
         }
     }
 
+    /// As [`Destination::of`] and [`Destination::prepare`], for pictures of these names that another option
+    /// than `--output` says where to put.
+    ///
+    /// # Errors
+    /// As theirs, naming the option.
+    pub(crate) fn open(
+        option: &str,
+        path: &Path,
+        names: &[String],
+        inputs: &[PathBuf],
+    ) -> Result<Self, Failure> {
+        if is_standard(path) && names.len() != 1 {
+            let message = format!("{option}: {} pictures do not go to stdout: name a directory", names.len());
+            return Err(Failure::usage(message));
+        }
+        let named = |f: Failure| Failure::new(f.exit(), f.to_string().replace("--output", option));
+        let destination = Self::of(path, names.len()).map_err(named)?;
+        destination.prepare(names, inputs).map_err(named)?;
+        Ok(destination)
+    }
+
     /// Makes sure of it before work is done: that stdout is no terminal, that the directory exists, and
     /// that no input would be overwritten.
     ///

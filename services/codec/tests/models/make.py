@@ -4,8 +4,8 @@
     /tmp/venv/bin/python services/codec/tests/models/make.py
 
 The golden outputs come from onnx's own reference evaluator, not from ONNX Runtime. The denoiser, the
-classifier and the inpainter are plain arithmetic, so that a test can say what comes out of them; the weights
-of the others are random.
+classifier, the inpainter and the segmenter are plain arithmetic, so that a test can say what comes out of
+them; the weights of the others are random.
 """
 
 import hashlib
@@ -155,6 +155,25 @@ def inpainter(shape):
     )
 
 
+def segmenter(shape):
+    """A logit of 0 at half of the brightness, 10 and -10 at its ends."""
+    image = RNG.random((2, *shape), dtype=np.float32)
+    return graph(
+        "segmenter", [NODE("Sub", ["image", "half"], ["centred"]), NODE("Mul", ["centred", "steep"], ["logits"])],
+        [const("half", 0.5, np.float32), const("steep", 20, np.float32)],
+        [("image", ["batch", *shape], UNIT)], [("logits", ["batch", *shape], "")], {"image": image},
+    )
+
+
+TABLE = """
+[segmentation]
+percentiles = [0.0, 100.0]
+curve = "linear"
+threshold = 0.5
+overlap = 4
+smallest = 3
+"""
+
 package("tiny-vae", "variational-autoencoder",
         [encoder([1, 6, 5], [("mean", 3, 2.0), ("log_variance", 3, 0.5)]), decoder([1, 6, 5], 3)])
 package("colour-ae", "autoencoder", [encoder([3, 4, 4], [("code", 2, 1.0)]), decoder([3, 4, 4], 2)])
@@ -168,3 +187,6 @@ names = ["dark", "middling", "bright"]
 package("tiny-classifier", "autoencoder",
         [encoder([1, 6, 5], [("code", 2, 1.0)]), decoder([1, 6, 5], 2), classifier([1, 6, 5])], LABELS)
 package("tiny-inpainter", "inpainter", [inpainter([1, 6, 5])])
+
+RNG = np.random.default_rng(20240603)
+package("tiny-segmenter", "segmentation", [segmenter([1, 16, 24])], TABLE)

@@ -10,6 +10,7 @@
 mod listing;
 mod methods;
 mod refusals;
+mod segment;
 
 use std::path::Path;
 

@@ -17,7 +17,7 @@ fn refused<T>(answer: Result<Response<T>, Status>) -> Status {
 }
 
 /// INVALID_ARGUMENT that names `field` and says `right`.
-fn invalid<T>(answer: Result<Response<T>, Status>, field: &str, right: &str) {
+pub(crate) fn invalid<T>(answer: Result<Response<T>, Status>, field: &str, right: &str) {
     let status = refused(answer);
     assert_eq!(status.code(), Grpc::InvalidArgument, "{status:?}");
     let details = status.get_error_details();

@@ -63,16 +63,40 @@ impl Mask {
         self
     }
 
-    /// The foreground pixels with background, or the picture's edge, on one of their four sides.
+    /// The foreground pixels with background on one of their four sides. The picture's edge is no border.
     #[must_use]
     pub fn rim(&self) -> Self {
-        let inside = |at: usize| self.neighbours(at).iter().all(|n| n.is_some_and(|n| self.at(n)));
+        let inside = |at: usize| self.neighbours(at).into_iter().flatten().all(|n| self.at(n));
         let pixels = (0..self.pixels.len()).map(|at| self.at(at) && !inside(at)).collect();
         Self { pixels, ..*self }
     }
 
     fn at(&self, at: usize) -> bool {
         self.pixels.get(at).copied().unwrap_or(false)
+    }
+
+    /// The mask of which every foreground pixel has grown to all pixels whose centres lie within `radius`
+    /// pixels of its own.
+    #[must_use]
+    pub fn widened(&self, radius: usize) -> Self {
+        let reach = radius as i64;
+        let disc: Vec<(i64, i64)> = (-reach..=reach)
+            .flat_map(|y| (-reach..=reach).map(move |x| (y, x)))
+            .filter(|(y, x)| y * y + x * x <= reach * reach)
+            .collect();
+        let mut pixels = vec![false; self.pixels.len()];
+        for (at, _) in self.pixels.iter().enumerate().filter(|(_, p)| **p) {
+            let (row, column) = ((at / self.width) as i64, (at % self.width) as i64);
+            for (y, x) in disc.iter().map(|(y, x)| (row + y, column + x)) {
+                if (0..self.width as i64).contains(&x)
+                    && let Ok(place) = usize::try_from(y * self.width as i64 + x)
+                    && let Some(pixel) = pixels.get_mut(place)
+                {
+                    *pixel = true;
+                }
+            }
+        }
+        Self { pixels, ..*self }
     }
 
     /// Above, left, right and below, where the picture has not ended.
@@ -136,9 +160,17 @@ mod tests {
     }
 
     #[test]
-    fn a_rim_is_one_pixel_wide_and_runs_along_the_pictures_edge() {
-        let rim = mask(&["####.", "####.", "####.", "####."]).rim();
-        assert_eq!(rim, mask(&["####.", "#..#.", "#..#.", "####."]));
+    fn a_rim_is_one_pixel_wide_and_does_not_run_along_the_pictures_edge() {
+        let rim = mask(&["####.", "####.", "####.", "####.", "....."]).rim();
+        assert_eq!(rim, mask(&["...#.", "...#.", "...#.", "####.", "....."]));
+    }
+
+    #[test]
+    fn a_widened_mask_is_round_and_ends_at_the_pictures_edge() {
+        let dot = mask(&["#.....", "......", "......", "......"]).widened(2);
+        assert_eq!(dot, mask(&["###...", "##....", "#.....", "......"]));
+        let dot = mask(&["......", "......", "......", ".....#"]).widened(1);
+        assert_eq!(dot, mask(&["......", "......", ".....#", "....##"]));
     }
 
     #[test]

@@ -22,10 +22,11 @@ pub fn normalise(picture: &Plane, table: &Segmentation) -> Plane {
 }
 
 /// The value under which `q` percent of all lie, interpolated between neighbours (the definition 7 of Hyndman
-/// and Fan 1996, which is NumPy's).
-fn percentile(values: &[f32], q: f64) -> f32 {
-    let place = q / 100.0 * (values.len() - 1) as f64;
-    let below = (place.floor() as usize).min(values.len() - 1);
+/// and Fan 1996, which is NumPy's); 0 where there is no value.
+pub fn percentile(values: &[f32], q: f64) -> f32 {
+    let Some(last) = values.len().checked_sub(1) else { return 0.0 };
+    let place = q.clamp(0.0, 100.0) / 100.0 * last as f64;
+    let below = (place.floor() as usize).min(last);
     let mut sorted = values.to_vec();
     let (_, low, above) = sorted.select_nth_unstable_by(below, f32::total_cmp);
     let low = *low;
