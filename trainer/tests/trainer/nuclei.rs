@@ -9,7 +9,7 @@ use atelier_trainer::evaluate::segmentation::pixel_ridge::PixelRidge;
 use atelier_trainer::evaluate::segmentation::{Segmenter, otsu};
 use atelier_trainer::evaluate::{Settings, evaluate};
 use atelier_trainer::export::export;
-use atelier_trainer::fit::{Outcome, fit};
+use atelier_trainer::fit::{Outcome, Start, fit};
 use atelier_trainer::recipe::{Family, RecipeConfig};
 use atelier_trainer::run::RunDir;
 use atelier_transforms::segmentation::{Mask, Plane};
@@ -82,7 +82,7 @@ fn trained(dir: &Path) -> RecipeConfig {
     c.segmentation.overlap = 12;
     let _alone = generator();
     let run = RunDir::create(&dir.join("run"), &config).unwrap();
-    let outcome = fit(&config, &fixtures(), Device::Cpu, &run, false, &|_| false).unwrap();
+    let outcome = fit(&config, &fixtures(), Device::Cpu, &run, &Start::Fresh, &|_| false).unwrap();
     assert_eq!(outcome, Outcome::Finished);
     config
 }
@@ -99,7 +99,7 @@ fn a_run_becomes_a_package_whose_masks_are_those_of_the_annotators() {
     assert_eq!((package.manifest().kind, table.overlap), (Kind::Segmentation, 12));
     assert!((0.2..=0.8).contains(&table.threshold), "chosen by the validation part: {table:?}");
 
-    let settings = Settings { importance_samples: 1, limit: None };
+    let settings = Settings { importance_samples: 1, limit: None, judges: None };
     let report = evaluate(&package, &fixtures(), runtime(), &settings).unwrap();
     let figure = |name: &str| report.figures.iter().find(|f| f.name == name).unwrap();
     let iou = figure("iou");
