@@ -13,7 +13,6 @@ const ROUNDS: usize = 40;
 
 /// The centres of `count` clusters of points f32 `[n, d]`: k-means (Lloyd 1982) from centres drawn by
 /// k-means++ (Arthur and Vassilvitskii 2007), the best of ten starts.
-#[must_use]
 pub fn k_means(points: &Tensor, count: usize) -> Tensor {
     let mut best: Option<(f64, Tensor)> = None;
     for start in 0..STARTS {
@@ -88,7 +87,6 @@ impl Whitening {
     }
 
     /// Points `[n, d]`, whitened.
-    #[must_use]
     pub fn apply(&self, points: &Tensor) -> Tensor {
         (points - &self.mean).matmul(&self.map)
     }

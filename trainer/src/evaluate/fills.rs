@@ -41,7 +41,6 @@ impl Statistics {
     }
 
     /// Fills the hole with each pixel's mean over the train images.
-    #[must_use]
     pub fn mean(&self, images: &Tensor, mask: &Tensor) -> Tensor {
         let (_, hole) = parts(mask);
         let pixels = self.mean.index_select(1, &hole).expand([images.size()[0], -1], false);
@@ -50,7 +49,6 @@ impl Statistics {
 
     /// Fills the hole with the mean, given the known pixels, of the Gaussian that has the train images' mean and
     /// covariance: the best linear prediction there is.
-    #[must_use]
     pub fn gaussian(&self, images: &Tensor, mask: &Tensor) -> Tensor {
         let (known, hole) = parts(mask);
         let among = pick(&self.covariance, &known, &known);
@@ -64,7 +62,6 @@ impl Statistics {
     }
 
     /// Fills the hole so that every pixel of it is the mean of its neighbours (the harmonic, or Laplace, fill).
-    #[must_use]
     pub fn harmonic(&self, images: &Tensor, mask: &Tensor) -> Tensor {
         let (known, hole) = parts(mask);
         let laplacian = laplacian(self.side as usize);

@@ -18,7 +18,6 @@ pub fn ssim(a: &Tensor, b: &Tensor) -> f64 {
 }
 
 /// The structural similarity around each pixel, `[n, 1, h, w]`.
-#[must_use]
 pub fn similarity(a: &Tensor, b: &Tensor) -> Tensor {
     let (mean_a, mean_b) = (blur(a), blur(b));
     let var_a = blur(&(a * a)) - &mean_a * &mean_a;
