@@ -1,6 +1,6 @@
 //! Bounds how many threads compute at once in this process.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Lets workers through to the processor: at most `capacity` threads in sum, in the order of arrival.
 ///
@@ -19,12 +19,15 @@ struct State {
     free: usize,
     next_ticket: u64,
     now_serving: u64,
+    /// How many sleep. Where none does, nobody need be woken: that would be a call to the system for each step
+    /// of a stream.
+    asleep: usize,
 }
 
 impl Turnstile {
     pub(crate) fn new(capacity: usize) -> Self {
         let capacity = capacity.max(1);
-        let state = State { free: capacity, next_ticket: 0, now_serving: 0 };
+        let state = State { free: capacity, next_ticket: 0, now_serving: 0, asleep: 0 };
         Self { capacity, state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -36,13 +39,22 @@ impl Turnstile {
         state.next_ticket += 1;
         // In order of arrival: else one that needs all threads would wait for ever behind many that need one.
         while state.now_serving != ticket || state.free < threads {
+            state.asleep += 1;
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.asleep -= 1;
         }
         state.now_serving += 1;
         state.free -= threads;
-        drop(state);
-        self.changed.notify_all();
+        self.wake(state);
         Pass { turnstile: self, threads }
+    }
+
+    fn wake(&self, state: MutexGuard<'_, State>) {
+        let asleep = state.asleep;
+        drop(state);
+        if asleep > 0 {
+            self.changed.notify_all();
+        }
     }
 }
 
@@ -55,8 +67,9 @@ pub(crate) struct Pass<'a> {
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
-        self.turnstile.state.lock().unwrap_or_else(PoisonError::into_inner).free += self.threads;
-        self.turnstile.changed.notify_all();
+        let mut state = self.turnstile.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.free += self.threads;
+        self.turnstile.wake(state);
     }
 }
 
