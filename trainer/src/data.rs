@@ -1,6 +1,7 @@
 //! Data sets, read in the layouts that their own users know.
 
 pub mod catalogue;
+pub mod digits;
 pub mod faces;
 pub mod fashion;
 pub mod fetch;

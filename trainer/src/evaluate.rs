@@ -1,6 +1,7 @@
 //! Evaluation: the exported graphs, on ONNX Runtime, on data that training never saw, beside baselines that
 //! the same code computes.
 
+pub mod adaptive_codec;
 pub mod ager;
 pub mod autoencoder;
 pub mod char_rnn;
@@ -19,10 +20,12 @@ pub mod kneser_ney;
 pub mod manifold;
 pub mod overlap;
 pub mod probe;
+pub mod referee;
 pub mod report;
 pub mod segmentation;
 pub mod ssim;
 pub mod vae;
+pub mod wavenet;
 
 use std::path::{Path, PathBuf};
 
@@ -65,6 +68,7 @@ pub fn evaluate(
         Kind::Ager => ager::evaluate(package, data, runtime, settings),
         Kind::CharRnn => char_rnn::evaluate(package, data, runtime, settings),
         Kind::Segmentation => segmentation::evaluate(package, data, runtime, settings),
+        Kind::Wavenet => wavenet::evaluate(package, data, runtime, settings),
         other => bail!("{}: there is no evaluation for packages of kind {other}", package.name()),
     }
 }

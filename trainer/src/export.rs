@@ -179,7 +179,7 @@ pub fn export(
             inputs: exported.inputs,
             outputs: exported.outputs,
             state: exported.state,
-            ..GraphSpec::default()
+            delays: network.delays(plan.name),
         });
         files.push((plan.name, exported.onnx));
     }

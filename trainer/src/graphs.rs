@@ -1,6 +1,6 @@
 //! The graphs that a network is exported as: one definition, run on libtorch or recorded as ONNX.
 
-use atelier_package::TensorSpec;
+use atelier_package::{DelayLines, TensorSpec};
 use tch::Tensor;
 
 use crate::ops::Ops;
@@ -24,6 +24,11 @@ pub trait Graphs {
     /// All of them.
     fn plans(&self) -> Vec<GraphPlan>;
 
+    /// The delay lines of one of them, if it is a step graph that has some.
+    fn delays(&self, _graph: &str) -> Vec<DelayLines> {
+        Vec::new()
+    }
+
     /// Runs one of them: inputs and outputs in the order of its plan.
     fn run<O: Ops>(&self, graph: &str, ops: &mut O, inputs: &[O::Tensor]) -> Vec<O::Tensor>;
 }
@@ -32,6 +37,8 @@ pub trait Graphs {
 pub trait Exportable {
     /// All graphs.
     fn plans(&self) -> Vec<GraphPlan>;
+    /// The delay lines of one.
+    fn delays(&self, graph: &str) -> Vec<DelayLines>;
     /// Runs one on libtorch, without gradients.
     fn eager(&self, plan: &GraphPlan, inputs: &[Tensor]) -> Vec<Tensor>;
     /// Records one as ONNX.
@@ -41,6 +48,10 @@ pub trait Exportable {
 impl<G: Graphs> Exportable for G {
     fn plans(&self) -> Vec<GraphPlan> {
         Graphs::plans(self)
+    }
+
+    fn delays(&self, graph: &str) -> Vec<DelayLines> {
+        Graphs::delays(self, graph)
     }
 
     fn eager(&self, plan: &GraphPlan, inputs: &[Tensor]) -> Vec<Tensor> {

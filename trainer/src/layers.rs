@@ -148,6 +148,48 @@ impl Linear {
     }
 }
 
+/// A matrix without bias, for a product that is added to something else.
+#[derive(Debug)]
+pub struct Matrix {
+    /// Where it lives in the store: `NAME.weight`.
+    pub name: String,
+    /// `[outputs, inputs]`.
+    pub weight: Tensor,
+}
+
+impl Matrix {
+    /// Normal with the given standard deviation.
+    pub fn new(store: &mut Store, name: &str, inputs: usize, outputs: usize, deviation: f64) -> Self {
+        let weight = store.parameter(&format!("{name}.weight"), &[outputs, inputs], Init::Normal(deviation));
+        Self { name: name.to_owned(), weight }
+    }
+}
+
+/// Several matrices of one shape, each for its own input.
+#[derive(Debug)]
+pub struct Matrices {
+    /// Where they live in the store: `NAME.weight`.
+    pub name: String,
+    /// `[count, inputs, outputs]`.
+    pub weight: Tensor,
+}
+
+impl Matrices {
+    /// `count` of them, normal with the given standard deviation.
+    pub fn new(
+        store: &mut Store,
+        name: &str,
+        count: usize,
+        inputs: usize,
+        outputs: usize,
+        deviation: f64,
+    ) -> Self {
+        let shape = [count, inputs, outputs];
+        let weight = store.parameter(&format!("{name}.weight"), &shape, Init::Normal(deviation));
+        Self { name: name.to_owned(), weight }
+    }
+}
+
 /// A table with one row for each id.
 #[derive(Debug)]
 pub struct Embedding {

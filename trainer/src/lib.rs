@@ -26,4 +26,6 @@ pub mod progress;
 pub mod random;
 pub mod recipe;
 pub mod run;
+pub mod sound;
 pub mod store;
+pub mod streams;

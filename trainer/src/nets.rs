@@ -19,3 +19,4 @@ mod residual;
 pub mod sequence_autoencoder;
 pub mod unet;
 pub mod vae;
+pub mod wavenet;

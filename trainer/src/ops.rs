@@ -11,7 +11,7 @@
 pub mod eager;
 pub mod export;
 
-use crate::layers::{ClassNorm, Conv2d, ConvTranspose2d, Embedding, Linear, Lstm};
+use crate::layers::{ClassNorm, Conv2d, ConvTranspose2d, Embedding, Linear, Lstm, Matrices, Matrix};
 
 /// The tensor operations our networks are written in.
 ///
@@ -30,6 +30,10 @@ pub trait Ops {
     fn class_norm(&mut self, x: &Self::Tensor, class: &Self::Tensor, layer: &ClassNorm) -> Self::Tensor;
     /// `x W^T + b` for `x` of `[batch, inputs]` or `[batch, time, inputs]`.
     fn linear(&mut self, x: &Self::Tensor, layer: &Linear) -> Self::Tensor;
+    /// `x W^T + onto` for `x` of `[batch, inputs]` and `onto` of `[batch, outputs]`.
+    fn multiply_add(&mut self, x: &Self::Tensor, matrix: &Matrix, onto: &Self::Tensor) -> Self::Tensor;
+    /// Each of `x`'s rows through its own matrix: `[batch, count, inputs]` to `[batch, count, outputs]`.
+    fn multiply_each(&mut self, x: &Self::Tensor, matrices: &Matrices) -> Self::Tensor;
     /// Rows of the table: ids `i64 [batch]` to `[batch, width]`.
     fn embedding(&mut self, ids: &Self::Tensor, layer: &Embedding) -> Self::Tensor;
 

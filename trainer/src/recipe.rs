@@ -12,6 +12,7 @@ pub mod inpainter;
 pub mod nuclei;
 pub mod telemetry;
 pub mod vae;
+pub mod wavenet;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -104,6 +105,8 @@ pub enum Family {
     FaceAger(faces::ager::AgerRecipeConfig),
     /// See [`faces::sampler`].
     FaceSampler(faces::sampler::SamplerRecipeConfig),
+    /// See [`wavenet`].
+    Wavenet(wavenet::WavenetRecipeConfig),
 }
 
 impl Family {
@@ -122,6 +125,7 @@ impl Family {
             Self::AgeJudge(_) | Self::FaceEncoder(_) | Self::FaceNovelty(_) => Kind::Onnx,
             Self::FaceAger(_) => Kind::Ager,
             Self::FaceSampler(_) => Kind::Gan,
+            Self::Wavenet(_) => Kind::Wavenet,
         }
     }
 }
@@ -190,6 +194,7 @@ impl RecipeConfig {
             Family::FaceNovelty(c) => c.validate(),
             Family::FaceAger(c) => c.validate(self.batch),
             Family::FaceSampler(c) => c.validate(self.batch),
+            Family::Wavenet(c) => c.validate(),
         }
     }
 
@@ -252,6 +257,7 @@ impl RecipeConfig {
             Family::FaceSampler(c) => Box::new(FaceRecipe::new(self, data, device, Pupils::Both, |store| {
                 SamplerFamily::new(c, store)
             })?),
+            Family::Wavenet(c) => Box::new(wavenet::WavenetRecipe::new(self, c, data, device)?),
         })
     }
 }

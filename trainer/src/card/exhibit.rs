@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use atelier_package::{Kind, Package, Tensor as Plain};
+use atelier_transforms::speech::Said;
 use tch::{Device, Tensor};
 
 use crate::data::fashion::{CLASSES, Fashion};
@@ -13,10 +14,13 @@ use crate::data::holes::Hole;
 use crate::evaluate::char_rnn::Streams;
 use crate::evaluate::gan::Sampler;
 use crate::evaluate::inpaint::{holes, in_turn};
+use crate::evaluate::wavenet::TEMPERATURE;
+use crate::evaluate::wavenet::voice::Voice;
 use crate::evaluate::{face_sampler, plain, session, torch};
 use crate::onnx_runtime::{GraphSession, OnnxRuntime};
 use crate::picture::Grid;
 use crate::random;
+use crate::sound::spectrum;
 
 /// What a card shows.
 pub enum Exhibit {
@@ -55,6 +59,7 @@ pub fn make(package: &Package, data: &Path, runtime: &OnnxRuntime) -> anyhow::Re
         Kind::Gan if face_sampler::fits(package) => Some(faces::sampled(package, runtime)?),
         Kind::Gan => Some(generated(package, runtime)?),
         Kind::CharRnn => Some(written(package, runtime)?),
+        Kind::Wavenet => Some(spoken(package, runtime)?),
         _ => None,
     })
 }
@@ -141,6 +146,24 @@ fn generated(package: &Package, runtime: &OnnxRuntime) -> anyhow::Result<Exhibit
         grid.row(&pictures.images.index_select(0, &own));
     }
     picture(&grid, "Drawn anew, a class a row; none of them was chosen")
+}
+
+fn spoken(package: &Package, runtime: &OnnxRuntime) -> anyhow::Result<Exhibit> {
+    let audio = package.manifest().audio.as_ref().context("no [audio]")?;
+    let said: Vec<Said> =
+        (0..audio.digits.len()).map(|digit| Said { digit, speaker: digit % audio.speakers.len() }).collect();
+    let pause = vec![0.0; audio.sample_rate as usize / 10];
+    let takes = Voice::open(package, runtime)?.speak(&said, TEMPERATURE)?;
+    let samples: Vec<f32> = takes.takes.into_iter().flat_map(|(_, x)| [x, pause.clone()].concat()).collect();
+    let digits: String = audio.digits.iter().collect();
+    let caption = format!(
+        "Spectrogram of {digits} as the model says them, each digit by the next of its {} voices; 0 to {} Hz, \
+         {:.1} seconds",
+        audio.speakers.len(),
+        audio.sample_rate / 2,
+        samples.len() as f64 / f64::from(audio.sample_rate)
+    );
+    Ok(Exhibit::Picture { file: "sample.png", png: spectrum::png(&samples, 40)?, caption })
 }
 
 fn written(package: &Package, runtime: &OnnxRuntime) -> anyhow::Result<Exhibit> {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use super::Ops;
-use crate::layers::{ClassNorm, Conv2d, ConvTranspose2d, Embedding, Linear, Lstm};
+use crate::layers::{ClassNorm, Conv2d, ConvTranspose2d, Embedding, Linear, Lstm, Matrices, Matrix};
 
 /// What convolutions and fully connected layers calculate in. Parameters, losses, the optimiser and
 /// everything that is exported are f32 whatever is chosen here.
@@ -123,6 +123,15 @@ impl Ops for Eager {
 
     fn linear(&mut self, x: &Tensor, layer: &Linear) -> Tensor {
         self.operand(x).linear(&self.operand(&layer.weight), Some(self.operand(&layer.bias)))
+    }
+
+    fn multiply_add(&mut self, x: &Tensor, matrix: &Matrix, onto: &Tensor) -> Tensor {
+        self.operand(onto).addmm(&self.operand(x), &self.operand(&matrix.weight).tr())
+    }
+
+    fn multiply_each(&mut self, x: &Tensor, matrices: &Matrices) -> Tensor {
+        let products = self.operand(x).transpose(0, 1).matmul(&self.operand(&matrices.weight));
+        products.transpose(0, 1)
     }
 
     fn embedding(&mut self, ids: &Tensor, layer: &Embedding) -> Tensor {

@@ -5,7 +5,7 @@ use tch::Tensor;
 
 use super::Ops;
 use super::eager::{INSTANCE_EPSILON, to_vec};
-use crate::layers::{ClassNorm, Conv2d, ConvTranspose2d, Embedding, Linear, Lstm};
+use crate::layers::{ClassNorm, Conv2d, ConvTranspose2d, Embedding, Linear, Lstm, Matrices, Matrix};
 use crate::onnx::{Attribute, Graph};
 
 /// A value in a graph: its name and shape.
@@ -225,6 +225,21 @@ impl Ops for Export {
         let bias = self.parameter(&layer.name, "bias", &layer.bias);
         let shape = vec![x.shape[0].clone(), Dim::Fixed(layer.weight.size()[0] as usize)];
         self.one("Gemm", &[&x.name, &weight, &bias], vec![("transB", Attribute::Int(1))], shape)
+    }
+
+    fn multiply_add(&mut self, x: &Value, matrix: &Matrix, onto: &Value) -> Value {
+        let weight = self.parameter(&matrix.name, "weight", &matrix.weight);
+        let shape = vec![x.shape[0].clone(), Dim::Fixed(matrix.weight.size()[0] as usize)];
+        self.one("Gemm", &[&x.name, &weight, &onto.name], vec![("transB", Attribute::Int(1))], shape)
+    }
+
+    fn multiply_each(&mut self, x: &Value, matrices: &Matrices) -> Value {
+        let weight = self.parameter(&matrices.name, "weight", &matrices.weight);
+        let x = self.transpose(x, [1, 0, 2]);
+        let outputs = Dim::Fixed(matrices.weight.size()[2] as usize);
+        let shape = vec![x.shape[0].clone(), x.shape[1].clone(), outputs];
+        let products = self.one("MatMul", &[&x.name, &weight], vec![], shape);
+        self.transpose(&products, [1, 0, 2])
     }
 
     fn embedding(&mut self, ids: &Value, layer: &Embedding) -> Value {

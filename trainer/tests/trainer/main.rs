@@ -16,5 +16,7 @@ mod nuclei;
 mod operations;
 mod optimiser;
 mod recipes;
+mod spoken;
 mod support;
 mod telemetry;
+mod wavenet;

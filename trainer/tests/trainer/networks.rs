@@ -69,6 +69,7 @@ fn fresh_networks_know_nothing_and_every_parameter_has_a_gradient() {
         ("fashion-inpainter", None),
         ("telemetry-smap", None),
         ("nuclei-unet", None),
+        ("digits-wavenet", Some(256f64.ln())),
     ] {
         let mut recipe = recipe(name).build(&fixtures(), Device::Cpu).unwrap();
         let _alone = generator();

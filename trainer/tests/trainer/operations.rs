@@ -3,7 +3,9 @@
 use atelier_package::{Dim, Dtype, TensorSpec};
 use atelier_trainer::export::parity;
 use atelier_trainer::graphs::{Exportable, GraphPlan, Graphs};
-use atelier_trainer::layers::{ClassNorm, Conv2d, ConvTranspose2d, Embedding, Linear, Lstm};
+use atelier_trainer::layers::{
+    ClassNorm, Conv2d, ConvTranspose2d, Embedding, Linear, Lstm, Matrices, Matrix,
+};
 use atelier_trainer::ops::Ops;
 use atelier_trainer::store::Store;
 use tch::{Device, Kind, Tensor};
@@ -17,6 +19,8 @@ struct EachAlone {
     transposed: ConvTranspose2d,
     class_norm: ClassNorm,
     linear: Linear,
+    matrix: Matrix,
+    matrices: Matrices,
     embedding: Embedding,
     lstm: Lstm,
 }
@@ -47,6 +51,8 @@ impl Graphs for EachAlone {
             plan("conv_transpose2d", vec![image()]),
             plan("class_norm", vec![image(), ids.clone()]),
             plan("linear", vec![row("x", 7)]),
+            plan("multiply_add", vec![row("x", 7), row("y", 3)]),
+            plan("multiply_each", vec![steps()]),
             plan("embedding", vec![ids]),
             plan("lstm_gates", vec![row("x", 7), row("h", 5)]),
             plan("linear_steps", vec![steps()]),
@@ -89,6 +95,8 @@ impl Graphs for EachAlone {
             "conv_transpose2d" => ops.conv_transpose2d(x, &self.transposed),
             "class_norm" => ops.class_norm(x, &inputs[1], &self.class_norm),
             "linear" => ops.linear(x, &self.linear),
+            "multiply_add" => ops.multiply_add(x, &self.matrix, &inputs[1]),
+            "multiply_each" => ops.multiply_each(x, &self.matrices),
             "embedding" => ops.embedding(x, &self.embedding),
             "lstm_gates" => ops.lstm_gates(x, &inputs[1], &self.lstm),
             "linear_steps" => ops.linear(x, &self.linear),
@@ -145,6 +153,8 @@ fn every_operation_gives_on_onnx_runtime_what_libtorch_gives() {
         transposed: ConvTranspose2d::new(&mut store, "transposed", 4, 3, 4, 2),
         class_norm: ClassNorm::new(&mut store, "class_norm", 10, 4),
         linear: Linear::new(&mut store, "linear", 7, 3),
+        matrix: Matrix::new(&mut store, "matrix", 7, 3, 0.5),
+        matrices: Matrices::new(&mut store, "matrices", 6, 7, 5, 0.5),
         embedding: Embedding::new(&mut store, "embedding", 10, 3),
         lstm: Lstm::new(&mut store, "lstm", 7, 5),
     };

@@ -9,6 +9,7 @@ use atelier_trainer::recipe::RecipeConfig;
 /// A recipe for every network that we export.
 #[rustfmt::skip]
 pub(crate) const NETWORKS: &[&str] = &[
+    "digits-wavenet",
     "fashion-ae",
     "fashion-dae",
     "fashion-dcgan",

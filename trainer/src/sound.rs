@@ -1,0 +1,4 @@
+//! Sound: files of it, and pictures.
+
+pub mod spectrum;
+pub mod wav;
