@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use protox::Compiler;
 
-const SOURCES: [&str; 4] = [
+const SOURCES: [&str; 5] = [
     "atelier/audio/v1/audio.proto",
     "atelier/codec/v1/codec.proto",
+    "atelier/image/v1/image.proto",
     "atelier/models/v1/models.proto",
     "atelier/text/v1/text.proto",
 ];

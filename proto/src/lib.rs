@@ -32,6 +32,15 @@ pub mod codec {
     }
 }
 
+/// New images, and faces at other ages: `ImageService`.
+pub mod image {
+    /// Version 1 of `atelier.image`.
+    #[allow(missing_docs, clippy::all)]
+    pub mod v1 {
+        tonic::include_proto!("atelier.image.v1");
+    }
+}
+
 /// What the fleet serves: `ModelService`.
 pub mod models {
     /// Version 1 of `atelier.models`.
