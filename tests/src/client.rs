@@ -1,6 +1,7 @@
 //! Clients over real sockets, and what they are answered.
 
 use atelier_proto::codec::v1::codec_service_client::CodecServiceClient;
+use atelier_proto::image::v1::image_service_client::ImageServiceClient;
 use atelier_proto::models::v1::model_service_client::ModelServiceClient;
 use atelier_proto::text::v1::generate_response::Event;
 use atelier_proto::text::v1::text_service_client::TextServiceClient;
@@ -32,6 +33,11 @@ impl Fleet {
     /// A client over a connection of its own.
     pub fn codec(&self) -> CodecServiceClient<Transport> {
         CodecServiceClient::with_origin(transport(), self.origin())
+    }
+
+    /// A client over a connection of its own.
+    pub fn image(&self) -> ImageServiceClient<Transport> {
+        ImageServiceClient::with_origin(transport(), self.origin())
     }
 
     /// A client over a connection of its own.

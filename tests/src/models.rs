@@ -1,4 +1,4 @@
-//! Copies of shipped packages, to be damaged.
+//! The shipped packages, and copies of them to be damaged.
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,76 @@ pub fn names() -> Vec<String> {
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
+}
+
+/// The newest version of a shipped model, by what its `package.toml` says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shipped {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: u32,
+    /// Its kind.
+    pub kind: String,
+    /// All that is said.
+    pub manifest: toml::Table,
+}
+
+impl Shipped {
+    /// The role that serves it.
+    pub fn role(&self) -> &'static str {
+        match self.kind.as_str() {
+            "gan" | "ager" => "image",
+            "wavenet" => "audio",
+            "char-rnn" => "text",
+            _ => "codec",
+        }
+    }
+
+    /// The names of its graphs.
+    pub fn graphs(&self) -> Vec<String> {
+        let graphs = self.manifest["graph"].as_array().unwrap();
+        graphs.iter().map(|graph| graph["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The names of its classes; none where it knows none.
+    pub fn labels(&self) -> Vec<String> {
+        let labels = self.manifest.get("labels").and_then(|labels| labels["names"].as_array());
+        labels.into_iter().flatten().map(|name| name.as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The range of an input of one of its graphs, where it has such.
+    pub fn range(&self, graph: &str, input: &str) -> Option<[f64; 2]> {
+        let named = |name: &str| {
+            let name = name.to_owned();
+            move |table: &&toml::Value| table["name"].as_str() == Some(&name)
+        };
+        let graph = self.manifest["graph"].as_array().unwrap().iter().find(named(graph))?;
+        let range =
+            graph["inputs"].as_array().unwrap().iter().find(named(input))?.get("range")?.as_array()?;
+        let end = |at: usize| range[at].as_float().or(range[at].as_integer().map(|n| n as f64));
+        Some([end(0)?, end(1)?])
+    }
+}
+
+/// The newest version of every shipped model, sorted by role and name as the fleet lists them.
+pub fn all() -> Vec<Shipped> {
+    let newest = |name: String| {
+        let versions = shipped().join(&name).read_dir().unwrap();
+        let version = versions.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok()).max();
+        let version: u32 = version.unwrap_or_else(|| panic!("{name} has no version"));
+        let path = shipped().join(&name).join(version.to_string()).join("package.toml");
+        let manifest: toml::Table = std::fs::read_to_string(path).unwrap().parse().unwrap();
+        Shipped { name, version, kind: manifest["kind"].as_str().unwrap().to_owned(), manifest }
+    };
+    let mut all: Vec<Shipped> = names().into_iter().map(newest).collect();
+    all.sort_by(|a, b| (a.role(), &a.name).cmp(&(b.role(), &b.name)));
+    all
+}
+
+/// The shipped models of a kind, the default first. There may be none.
+pub fn of_kind(kind: &str) -> Vec<Shipped> {
+    all().into_iter().filter(|model| model.kind == kind).collect()
 }
 
 /// A directory of packages.

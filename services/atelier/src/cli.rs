@@ -7,9 +7,10 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::client::codec::CodecCommand;
 use crate::client::connection::ServerArgs;
+use crate::client::image::ImageCommand;
 use crate::client::models::Models;
 use crate::client::text::TextCommand;
-use crate::client::{block_on, codec, models, text};
+use crate::client::{block_on, codec, image, models, text};
 use crate::serve::{self, ServeCommand, UpFlags};
 use failure::{EXIT_CODES, Failure};
 
@@ -49,6 +50,14 @@ enum Command {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// New images, and faces at other ages: generate, interpolate, age
+    #[command(after_help = EXIT_CODES)]
+    Image {
+        #[command(subcommand)]
+        command: ImageCommand,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
     /// Text, character by character: generate, score
     #[command(after_help = EXIT_CODES)]
     Text {
@@ -76,6 +85,7 @@ impl Cli {
             Command::Serve { role } => serve::serve(&role),
             Command::Models { models: command, server } => block_on(models::run(command, &server)),
             Command::Codec { command, server } => block_on(codec::run(command, &server)),
+            Command::Image { command, server } => block_on(image::run(command, &server)),
             Command::Text { command, server } => block_on(text::run(command, &server)),
             Command::Completions { shell } => completions::print(shell, &mut Self::command()),
         }
@@ -118,6 +128,12 @@ mod tests {
             &["atelier", "codec", "inpaint", "a.png"],
             &["atelier", "codec", "inpaint", "a.png", "--box", "1,2,3"],
             &["atelier", "codec", "inpaint", "a.png", "--box", "1,2,3,4", "--mask", "m.png"],
+            &["atelier", "image", "generate", "--count", "65"],
+            &["atelier", "image", "interpolate", "--frames", "1"],
+            &["atelier", "image", "interpolate", "--from", "7:x"],
+            &["atelier", "image", "interpolate", "--class", "bag", "--to-class", "boot"],
+            &["atelier", "image", "age", "face.png"],
+            &["atelier", "image", "age", "face.png", "--ages", "5,old"],
             &["atelier", "text", "generate", "--model", "bard@0"],
             &["atelier", "models", "--timeout", "soon"],
             &["atelier", "models", "--timeout", "0s"],

@@ -2,6 +2,9 @@
 
 pub(crate) mod codec;
 pub(crate) mod connection;
+mod gallery;
+pub(crate) mod image;
+mod images;
 mod model_arg;
 pub(crate) mod models;
 mod status;

@@ -33,6 +33,8 @@ pub(crate) enum ServeCommand {
     Gateway(GatewayFlags),
     /// Images to codes and back
     Codec(RoleFlags),
+    /// New images, and faces at other ages
+    Image(RoleFlags),
     /// Text, character by character
     Text(RoleFlags),
 }
@@ -65,6 +67,7 @@ pub(crate) fn serve(command: &ServeCommand) -> Result<(), Failure> {
             return run("atelier-gateway", &telemetry, gateway::run(config));
         }
         ServeCommand::Codec(flags) => (flags, Domain::Codec),
+        ServeCommand::Image(flags) => (flags, Domain::Image),
         ServeCommand::Text(flags) => (flags, Domain::Text),
     };
     let config = flags.config(domain.default_listen())?;

@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 #![cfg(unix)]
 
+#[path = "fleet/generated.rs"]
+mod generated;
+
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};

@@ -29,10 +29,7 @@ impl Knowledge {
     /// What the generator of a package knows.
     pub(crate) fn of(manifest: &Manifest) -> Self {
         let input = |name| manifest.graph("generator").and_then(|graph| graph.input(name));
-        Self {
-            labels: input("class").and(manifest.labels.clone()),
-            ages: input("age").map(|spec| years(spec)),
-        }
+        Self { labels: input("class").and(manifest.labels.clone()), ages: input("age").map(years) }
     }
 
     /// Checks the class and age of a request, which are the fields `class` and `age` of `path` (empty, or

@@ -6,6 +6,7 @@
 mod command_line;
 mod damage;
 mod hostile;
+mod images;
 mod operations;
 mod pictures;
 mod python;

@@ -3,25 +3,32 @@
 use atelier_proto::codec::v1::{DenoiseRequest, SampleRequest};
 use atelier_proto::models::v1::{GetModelRequest, ListModelsRequest};
 use atelier_proto::text::v1::{GenerateRequest, ScoreRequest};
-use atelier_tests::Fleet;
 use atelier_tests::client::{finish, transport, with_header};
-use atelier_tests::models::names;
 use atelier_tests::pictures::{clothes, message};
+use atelier_tests::{Fleet, models};
 use prost_types::value::Kind;
 use serde_json::Value;
 use tonic::Code;
 use tonic_reflection::pb;
 
-const SERVICES: [&str; 3] =
-    ["atelier.codec.v1.CodecService", "atelier.models.v1.ModelService", "atelier.text.v1.TextService"];
+/// What answers requests, with the role that does; the gateway itself for none.
+const SERVICES: [(&str, Option<&str>); 4] = [
+    ("atelier.codec.v1.CodecService", Some("codec")),
+    ("atelier.image.v1.ImageService", Some("image")),
+    ("atelier.models.v1.ModelService", None),
+    ("atelier.text.v1.TextService", Some("text")),
+];
 
 #[tokio::test]
 async fn every_service_says_by_name_that_it_is_serving() {
     let fleet = Fleet::shared();
-    for service in SERVICES.into_iter().chain([""]) {
-        assert_eq!(fleet.is_serving(service).await, Some(true), "{service:?}");
+    let all = models::all();
+    for (service, role) in SERVICES.into_iter().chain([("", None)]) {
+        // A role that has no package serves nothing, and says so.
+        let served = role.is_none_or(|role| all.iter().any(|model| model.role() == role));
+        assert_eq!(fleet.is_serving(service).await, Some(served), "{service:?}");
     }
-    assert_eq!(fleet.is_serving("atelier.image.v1.ImageService").await, None);
+    assert_eq!(fleet.is_serving("atelier.video.v1.VideoService").await, None);
 }
 
 /// Asks one version of reflection for its services and for files, by the types of that version.
@@ -43,7 +50,7 @@ macro_rules! reflected {
             other => panic!("{other:?}"),
         };
         for symbol in
-            ["atelier.codec.v1.CodecService", "atelier.text.v1.GenerateRequest", "google.rpc.BadRequest"]
+            ["atelier.codec.v1.CodecService", "atelier.image.v1.AgeRequest", "google.rpc.BadRequest"]
         {
             match ask(MessageRequest::FileContainingSymbol(symbol.into())).await.unwrap() {
                 MessageResponse::FileDescriptorResponse(file) => {
@@ -66,7 +73,8 @@ macro_rules! reflected {
 async fn both_versions_of_reflection_list_every_service_and_resolve_its_types() {
     let fleet = Fleet::shared();
     for services in [reflected!(fleet, v1), reflected!(fleet, v1alpha)] {
-        for service in SERVICES.into_iter().chain(["grpc.health.v1.Health"]) {
+        let own = SERVICES.map(|(service, _)| service);
+        for service in own.into_iter().chain(["grpc.health.v1.Health"]) {
             let listed = services.iter().filter(|listed| *listed == service).count();
             assert_eq!(listed, 1, "{service}: {services:?}");
         }
@@ -78,25 +86,26 @@ async fn the_gateway_lists_every_package_with_all_that_it_says_of_itself() {
     let fleet = Fleet::shared();
     let list = async |request| fleet.models().list_models(request).await.unwrap().into_inner().models;
     let all = list(ListModelsRequest::default()).await;
-    let expected = [
-        ("fashion-ae", "autoencoder", "codec", vec!["encoder", "decoder"]),
-        ("fashion-dae", "denoising-autoencoder", "codec", vec!["denoiser", "blind"]),
-        ("fashion-vae", "variational-autoencoder", "codec", vec!["encoder", "decoder"]),
-        ("nuclei-unet", "segmentation", "codec", vec!["segmenter"]),
-        ("shakespeare-rnn", "char-rnn", "text", vec!["step"]),
-    ];
-    let shipped = names();
-    let known = expected.iter().filter(|row| shipped.iter().any(|name| name == row.0)).count();
-    assert_eq!((all.len(), known), (shipped.len(), shipped.len()), "every shipped package is in the table");
-    for model in &all {
-        let row = expected.iter().find(|row| row.0 == model.name).unwrap();
-        let (name, kind, role, graphs) = row.clone();
-        assert_eq!((model.name.as_str(), model.kind.as_str(), model.role.as_str()), (name, kind, role));
-        assert_eq!((model.version, model.device.as_str(), model.is_default), (1, "cpu", true));
-        assert!(model.licence.contains("MIT") && !model.summary.is_empty() && !model.data.is_empty());
-        assert_eq!(model.graphs.iter().map(|graph| graph.name.as_str()).collect::<Vec<_>>(), graphs);
-        assert!(model.graphs.iter().all(|graph| graph.inputs[0].shape[0] == -1), "any batch");
-        let one = GetModelRequest { name: name.into(), version: 0 };
+    let expected = models::all();
+    assert_eq!(all.len(), expected.len());
+    for (model, expected) in all.iter().zip(&expected) {
+        let said = |field: &str| expected.manifest[field].as_str().unwrap().to_owned();
+        assert_eq!(
+            (&model.name, &model.kind, &*model.role),
+            (&expected.name, &expected.kind, expected.role())
+        );
+        assert_eq!((model.version, model.device.as_str()), (expected.version, "cpu"));
+        assert_eq!(model.is_default, models::of_kind(&model.kind)[0] == *expected, "{}", model.name);
+        assert_eq!(
+            (&model.licence, &model.summary, &model.data),
+            (&said("licence"), &said("summary"), &said("data"))
+        );
+        assert_eq!(
+            model.graphs.iter().map(|graph| graph.name.clone()).collect::<Vec<_>>(),
+            expected.graphs()
+        );
+        assert!(model.graphs.iter().all(|graph| graph.inputs[0].shape.contains(&-1)), "any batch");
+        let one = GetModelRequest { name: model.name.clone(), version: 0 };
         assert_eq!(fleet.models().get_model(one).await.unwrap().into_inner().model.as_ref(), Some(model));
     }
     let text = list(ListModelsRequest { role: "text".into(), ..Default::default() }).await;
@@ -108,7 +117,7 @@ async fn the_gateway_lists_every_package_with_all_that_it_says_of_itself() {
     let vae = list(ListModelsRequest { kind: "variational-autoencoder".into(), ..Default::default() }).await;
     assert!(!vae.is_empty());
     assert_eq!(vae, some(|model| model.kind == "variational-autoencoder"));
-    let none = list(ListModelsRequest { kind: "gan".into(), ..Default::default() }).await;
+    let none = list(ListModelsRequest { kind: "onnx".into(), ..Default::default() }).await;
     assert_eq!(none, []);
 }
 

@@ -3,14 +3,17 @@
 use std::time::{Duration, Instant};
 
 use atelier_proto::codec::v1::{DenoiseRequest, SampleRequest};
+use atelier_proto::image;
 use atelier_proto::models::v1::ListModelsRequest;
 use atelier_proto::text::v1::GenerateRequest;
 use atelier_tests::client::next_chunk;
+use atelier_tests::models::Models;
 use atelier_tests::pictures::{clothes, message};
 use atelier_tests::{Fleet, Start, shipped};
 use tonic::Code;
 
 const CODEC: &str = "atelier.codec.v1.CodecService";
+const IMAGE: &str = "atelier.image.v1.ImageService";
 const TEXT: &str = "atelier.text.v1.TextService";
 
 fn role(name: &'static str) -> Fleet {
@@ -81,4 +84,30 @@ async fn a_role_that_is_killed_is_unavailable_until_it_is_back_and_the_others_se
     let _text = Start::role("text", &shipped(), &address.to_string()).start();
     becomes(&gateway, TEXT, true).await;
     assert_eq!(gateway.write(generate(5)).await.unwrap().finished.chars, 5);
+}
+
+#[tokio::test]
+async fn a_role_without_a_package_says_what_there_is_and_the_others_serve() {
+    let models = Models::new();
+    models.copy("fashion-vae", 1);
+    let fleet = Start::up(models.path()).start();
+    assert_eq!(fleet.is_serving("").await, Some(true));
+    assert_eq!(fleet.is_serving(CODEC).await, Some(true));
+    for service in [IMAGE, TEXT] {
+        assert_eq!(fleet.is_serving(service).await, Some(false), "{service}");
+    }
+    for status in [
+        fleet.image().generate(image::v1::GenerateRequest::default()).await.unwrap_err(),
+        fleet.image().age(image::v1::AgeRequest::default()).await.unwrap_err(),
+        fleet.write(generate(5)).await.unwrap_err(),
+    ] {
+        assert_eq!(status.code(), Code::NotFound, "{status:?}");
+        assert!(status.message().ends_with("there is: fashion-vae"), "{status:?}");
+    }
+    fleet.codec().sample(SampleRequest::default()).await.unwrap();
+    let all = fleet.models().list_models(ListModelsRequest::default()).await.unwrap().into_inner().models;
+    assert_eq!(all.len(), 1);
+    fleet.log().wait("that a role has no package", |line| line["level"] == "WARN" && line["role"] == "image");
+    fleet.signal("TERM");
+    assert_eq!(fleet.wait(), Some(0));
 }

@@ -5,8 +5,6 @@ mod cluster;
 mod decode;
 mod denoise;
 mod encode;
-mod gallery;
-mod images;
 mod inpaint;
 mod interpolate;
 mod reconstruct;
@@ -17,6 +15,7 @@ mod written_code;
 use clap::Subcommand;
 
 use super::connection::{Connection, ServerArgs};
+use super::{gallery, images};
 use crate::cli::failure::Failure;
 
 /// The most bytes of an answer that is taken: 64 pictures at once are larger than tonic's 4 MiB allow.

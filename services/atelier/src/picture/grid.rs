@@ -22,11 +22,18 @@ pub(crate) struct GridArgs {
     #[arg(long)]
     pub(crate) grid: bool,
     /// How many columns the grid has [default: as makes it about square]
-    #[arg(long, value_name = "N", requires = "grid", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) columns: Option<u32>,
-    /// How many times larger each pixel is drawn
-    #[arg(long, value_name = "N", requires = "grid", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
-    pub(crate) scale: u32,
+    /// How many times larger each pixel of a grid or an animation is drawn [default: 4]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) scale: Option<u32>,
+}
+
+impl GridArgs {
+    /// How many times larger each pixel is drawn.
+    pub(crate) fn scale(&self) -> u32 {
+        self.scale.unwrap_or(4)
+    }
 }
 
 /// Where each cell of a grid lies, in pixels.
@@ -55,7 +62,7 @@ impl Layout {
         let stages = u32::try_from(stages).map_err(|_| large())?.max(1);
         let square = (f64::from(groups) * f64::from(stages)).sqrt().ceil() as u32;
         let columns = args.columns.unwrap_or(square).min(groups);
-        let layout = Self { groups, stages, columns, cell, scale: args.scale };
+        let layout = Self { groups, stages, columns, cell, scale: args.scale() };
         let (width, height) = layout.size64();
         match width.checked_mul(height) {
             Some(pixels) if pixels <= MAX_PIXELS => Ok(layout),
@@ -94,24 +101,24 @@ impl Layout {
     }
 }
 
-/// Draws groups of pictures on white. A cell has the size of the last picture of the first group, which
+/// Draws groups of pictures on white. A cell has the size of the last picture of the last group, which
 /// is what a model made; larger ones are made smaller to fit, smaller ones stand in the middle.
 ///
 /// # Errors
 /// `Usage` where the picture would be too large.
 pub(crate) fn draw(groups: &[Vec<DynamicImage>], args: &GridArgs) -> Result<DynamicImage, Failure> {
     let stages = groups.iter().map(Vec::len).max().unwrap_or(0);
-    let cell = groups.first().and_then(|group| group.last()).map_or((1, 1), |p| (p.width(), p.height()));
+    let cell = groups.last().and_then(|group| group.last()).map_or((1, 1), |p| (p.width(), p.height()));
     let layout = Layout::new(args, groups.len(), stages, cell)?;
     let (width, height) = layout.size();
     let mut canvas = RgbImage::from_pixel(width, height, Rgb([255; 3]));
     for (group, pictures) in (0..).zip(groups) {
         for (stage, picture) in (0..).zip(pictures) {
             let (x, y) = layout.origin(group, stage);
-            let picture = fit(picture, cell, args.scale);
+            let picture = fit(picture, cell, args.scale());
             let (left, top) = (
-                (cell.0 * args.scale).saturating_sub(picture.width()) / 2,
-                (cell.1 * args.scale).saturating_sub(picture.height()) / 2,
+                (cell.0 * args.scale()).saturating_sub(picture.width()) / 2,
+                (cell.1 * args.scale()).saturating_sub(picture.height()) / 2,
             );
             imageops::replace(&mut canvas, &picture, i64::from(x + left), i64::from(y + top));
         }
@@ -142,7 +149,7 @@ mod tests {
     use super::*;
 
     fn args(columns: Option<u32>, scale: u32) -> GridArgs {
-        GridArgs { grid: true, columns, scale }
+        GridArgs { grid: true, columns, scale: Some(scale) }
     }
 
     #[test]

@@ -43,14 +43,16 @@ pub(crate) struct Listen {
     /// Default 127.0.0.1:0.
     pub(crate) codec: SocketAddr,
     /// Default 127.0.0.1:0.
+    pub(crate) image: SocketAddr,
+    /// Default 127.0.0.1:0.
     pub(crate) text: SocketAddr,
 }
 
-/// The configuration of `atelier serve codec` and `text`.
+/// The configuration of `atelier serve codec`, `image` and `text`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RoleConfig {
-    /// Where it listens. Default 127.0.0.1, port 50052 for codec and 50053 for text.
+    /// Where it listens. Default 127.0.0.1, port 50052 for codec, 50053 for text, 50054 for image.
     pub(crate) listen: SocketAddr,
     /// As for `up`.
     pub(crate) models: PathBuf,
@@ -136,7 +138,7 @@ impl Default for UpConfig {
 
 impl Default for Listen {
     fn default() -> Self {
-        Self { gateway: loopback(GATEWAY_PORT), codec: loopback(0), text: loopback(0) }
+        Self { gateway: loopback(GATEWAY_PORT), codec: loopback(0), image: loopback(0), text: loopback(0) }
     }
 }
 

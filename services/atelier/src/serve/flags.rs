@@ -71,6 +71,9 @@ pub(crate) struct UpFlags {
     /// Where the codec role listens [default: 127.0.0.1, a free port]
     #[arg(long, value_name = "ADDRESS")]
     codec_listen: Option<SocketAddr>,
+    /// Where the image role listens [default: 127.0.0.1, a free port]
+    #[arg(long, value_name = "ADDRESS")]
+    image_listen: Option<SocketAddr>,
     /// Where the text role listens [default: 127.0.0.1, a free port]
     #[arg(long, value_name = "ADDRESS")]
     text_listen: Option<SocketAddr>,
@@ -78,12 +81,12 @@ pub(crate) struct UpFlags {
     pub(crate) common: CommonFlags,
 }
 
-/// Flags of `atelier serve codec` and `text`.
+/// Flags of `atelier serve codec`, `image` and `text`.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct RoleFlags {
     #[command(flatten)]
     models: ModelFlags,
-    /// Where it listens [default: 127.0.0.1, port 50052 for codec and 50053 for text]
+    /// Where it listens [default: 127.0.0.1, port 50052 for codec, 50053 for text, 50054 for image]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
     #[command(flatten)]
@@ -120,6 +123,7 @@ impl UpFlags {
         self.models.lay(&mut layers)?;
         lay(&mut layers, "listen.gateway", self.listen)?;
         lay(&mut layers, "listen.codec", self.codec_listen)?;
+        lay(&mut layers, "listen.image", self.image_listen)?;
         lay(&mut layers, "listen.text", self.text_listen)?;
         self.common.finish(layers)
     }

@@ -1,17 +1,21 @@
 //! The roles that run models, and the server of one.
 
+use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use atelier_chassis::{Drained, Health, ServeError, Server, ServerConfig};
+use atelier_chassis::{Drained, Health, Request, Response, ServeError, Server, ServerConfig};
 use atelier_codec::Codec;
 use atelier_engine::Engine;
 use atelier_gateway::Route;
+use atelier_image::Images;
 use atelier_package::Kind;
 use atelier_proto::codec::v1::codec_service_server::{CodecServiceServer, SERVICE_NAME as CODEC_SERVICE};
+use atelier_proto::image::v1::image_service_server::{ImageServiceServer, SERVICE_NAME as IMAGE_SERVICE};
 use atelier_proto::models::v1::model_service_server::{ModelServiceServer, SERVICE_NAME as MODEL_SERVICE};
 use atelier_proto::text::v1::text_service_server::{SERVICE_NAME as TEXT_SERVICE, TextServiceServer};
 use atelier_text::Text;
 use tokio::task::JoinHandle;
+use tonic::server::NamedService;
 
 use super::config::RoleConfig;
 use super::late::Late;
@@ -25,18 +29,21 @@ use crate::cli::failure::{Exit, Failure};
 pub(super) enum Domain {
     /// Images to codes and back.
     Codec,
+    /// New images, and faces at other ages.
+    Image,
     /// Text, character by character.
     Text,
 }
 
 impl Domain {
     /// All of them.
-    pub(super) const ALL: [Self; 2] = [Self::Codec, Self::Text];
+    pub(super) const ALL: [Self; 3] = [Self::Codec, Self::Image, Self::Text];
 
     /// The name of the role.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Codec => "codec",
+            Self::Image => "image",
             Self::Text => "text",
         }
     }
@@ -49,7 +56,9 @@ impl Domain {
                 Kind::VariationalAutoencoder,
                 Kind::Autoencoder,
                 Kind::Inpainter,
+                Kind::Segmentation,
             ],
+            Self::Image => &[Kind::Gan, Kind::Ager],
             Self::Text => &[Kind::CharRnn],
         }
     }
@@ -58,6 +67,7 @@ impl Domain {
     pub(super) fn service(self) -> &'static str {
         match self {
             Self::Codec => CODEC_SERVICE,
+            Self::Image => IMAGE_SERVICE,
             Self::Text => TEXT_SERVICE,
         }
     }
@@ -67,6 +77,7 @@ impl Domain {
         let port = match self {
             Self::Codec => 50052,
             Self::Text => 50053,
+            Self::Image => 50054,
         };
         (Ipv4Addr::LOCALHOST, port).into()
     }
@@ -81,8 +92,10 @@ impl Domain {
 pub(super) struct Fill {
     domain: Domain,
     health: Health,
-    give: Box<dyn FnOnce(Engine) + Send>,
+    give: Give,
 }
+
+type Give = Box<dyn FnOnce(Engine) + Send>;
 
 /// A server that answers UNAVAILABLE until it is [filled](Fill::fill).
 pub(super) fn server(domain: Domain, config: &ServerConfig) -> (Server, Fill) {
@@ -95,28 +108,38 @@ pub(super) fn server(domain: Domain, config: &ServerConfig) -> (Server, Fill) {
         let own = OwnModels::new(engine.clone(), domain);
         models.set(ModelServiceServer::new(own).max_decoding_message_size(limit));
     };
-    let (server, give): (Server, Box<dyn FnOnce(Engine) + Send>) = match domain {
-        Domain::Codec => {
-            let late = Late::new();
-            let server = server.add_service(late.clone());
-            let give = move |engine: Engine| {
-                give_models(&engine);
-                late.set(CodecServiceServer::new(Codec::new(engine)).max_decoding_message_size(limit));
-            };
-            (server, Box::new(give))
-        }
-        Domain::Text => {
-            let late = Late::new();
-            let server = server.add_service(late.clone());
-            let give = move |engine: Engine| {
-                give_models(&engine);
-                late.set(TextServiceServer::new(Text::new(engine)).max_decoding_message_size(limit));
-            };
-            (server, Box::new(give))
-        }
+    let (server, give_service) = match domain {
+        Domain::Codec => add(server, move |engine| {
+            CodecServiceServer::new(Codec::new(engine)).max_decoding_message_size(limit)
+        }),
+        Domain::Image => add(server, move |engine| {
+            ImageServiceServer::new(Images::new(engine)).max_decoding_message_size(limit)
+        }),
+        Domain::Text => add(server, move |engine| {
+            TextServiceServer::new(Text::new(engine)).max_decoding_message_size(limit)
+        }),
     };
+    let give = Box::new(move |engine: Engine| {
+        give_models(&engine);
+        give_service(engine);
+    });
     let health = server.health();
     (server, Fill { domain, health, give })
+}
+
+/// Adds a service that will be made of the engine.
+fn add<S>(server: Server, make: impl FnOnce(Engine) -> S + Send + 'static) -> (Server, Give)
+where
+    S: tower::Service<Request, Response = Response, Error = Infallible, Future: Send>
+        + NamedService
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+{
+    let late = Late::new();
+    let server = server.add_service(late.clone());
+    (server, Box::new(move |engine| late.set(make(engine))))
 }
 
 impl Fill {
@@ -129,7 +152,7 @@ impl Fill {
     }
 }
 
-/// `atelier serve codec` and `text`.
+/// `atelier serve codec`, `image` and `text`.
 ///
 /// # Errors
 /// `CannotServe` where it cannot start.

@@ -73,6 +73,7 @@ impl Sockets {
         for domain in Domain::ALL {
             let address = match domain {
                 Domain::Codec => addresses.codec,
+                Domain::Image => addresses.image,
                 Domain::Text => addresses.text,
             };
             let (listener, bound) = listen::bind(&format!("{} role", domain.name()), address).await?;

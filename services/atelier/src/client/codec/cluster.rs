@@ -139,7 +139,7 @@ impl Cluster {
                 groups.push(vec![framed(row.get(column), cell)]);
             }
         }
-        let args = GridArgs { grid: true, columns: u32::try_from(columns).ok(), scale: self.scale };
+        let args = GridArgs { grid: true, columns: u32::try_from(columns).ok(), scale: Some(self.scale) };
         draw(&groups, &args)
     }
 }
