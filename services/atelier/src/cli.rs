@@ -5,12 +5,13 @@ pub(crate) mod failure;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::client::audio::AudioCommand;
 use crate::client::codec::CodecCommand;
 use crate::client::connection::ServerArgs;
 use crate::client::image::ImageCommand;
 use crate::client::models::Models;
 use crate::client::text::TextCommand;
-use crate::client::{block_on, codec, image, models, text};
+use crate::client::{audio, block_on, codec, image, models, text};
 use crate::serve::{self, ServeCommand, UpFlags};
 use failure::{EXIT_CODES, Failure};
 
@@ -58,6 +59,14 @@ enum Command {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// Speech, sample by sample: synthesize, speakers
+    #[command(after_help = EXIT_CODES)]
+    Audio {
+        #[command(subcommand)]
+        command: AudioCommand,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
     /// Text, character by character: generate, score
     #[command(after_help = EXIT_CODES)]
     Text {
@@ -84,6 +93,7 @@ impl Cli {
             Command::Up(flags) => serve::up(&flags),
             Command::Serve { role } => serve::serve(&role),
             Command::Models { models: command, server } => block_on(models::run(command, &server)),
+            Command::Audio { command, server } => block_on(audio::run(command, &server)),
             Command::Codec { command, server } => block_on(codec::run(command, &server)),
             Command::Image { command, server } => block_on(image::run(command, &server)),
             Command::Text { command, server } => block_on(text::run(command, &server)),
@@ -134,6 +144,9 @@ mod tests {
             &["atelier", "image", "interpolate", "--class", "bag", "--to-class", "boot"],
             &["atelier", "image", "age", "face.png"],
             &["atelier", "image", "age", "face.png", "--ages", "5,old"],
+            &["atelier", "audio", "synthesize"],
+            &["atelier", "audio", "synthesize", "1", "--encoding", "mp3"],
+            &["atelier", "audio", "synthesize", "1", "--pause-ms", "-1"],
             &["atelier", "text", "generate", "--model", "bard@0"],
             &["atelier", "models", "--timeout", "soon"],
             &["atelier", "models", "--timeout", "0s"],

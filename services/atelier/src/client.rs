@@ -1,5 +1,6 @@
 //! The client commands: what a caller can ask a fleet for.
 
+pub(crate) mod audio;
 pub(crate) mod codec;
 pub(crate) mod connection;
 mod gallery;

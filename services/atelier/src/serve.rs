@@ -37,6 +37,8 @@ pub(crate) enum ServeCommand {
     Image(RoleFlags),
     /// Text, character by character
     Text(RoleFlags),
+    /// Speech, sample by sample
+    Audio(RoleFlags),
 }
 
 /// Serves the whole fleet in this process, until it is told to stop.
@@ -69,6 +71,7 @@ pub(crate) fn serve(command: &ServeCommand) -> Result<(), Failure> {
         ServeCommand::Codec(flags) => (flags, Domain::Codec),
         ServeCommand::Image(flags) => (flags, Domain::Image),
         ServeCommand::Text(flags) => (flags, Domain::Text),
+        ServeCommand::Audio(flags) => (flags, Domain::Audio),
     };
     let config = flags.config(domain.default_listen())?;
     if flags.common.print_config {

@@ -6,6 +6,7 @@
 
 #[path = "fleet/generated.rs"]
 mod generated;
+mod spoken;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;

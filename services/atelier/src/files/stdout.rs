@@ -1,4 +1,4 @@
-//! What is written to stdout: text as it comes, and pictures only where a terminal would not show them
+//! What is written to stdout: text as it comes, and pictures and sound only where a terminal would not show them
 //! as rubbish.
 
 use std::io::{IsTerminal, Write, stdout};
@@ -32,11 +32,11 @@ pub(crate) fn binary(bytes: &[u8]) -> Result<(), Failure> {
     out.write_all(bytes).and_then(|()| out.flush()).map_err(|e| Failure::stdout(&e))
 }
 
-/// Refuses to go on where a picture would end on a terminal; asked before any work is done for it.
+/// Refuses to go on where a picture or sound would end on a terminal; asked before any work is done for it.
 pub(crate) fn refuse_terminal() -> Result<(), Failure> {
     if is_terminal() {
         return Err(Failure::usage(
-            "a picture is not for a terminal: name a file with --output, or pipe it on",
+            "pictures and sound are not for a terminal: name a file with --output, or pipe it on",
         ));
     }
     Ok(())

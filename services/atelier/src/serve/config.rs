@@ -46,13 +46,16 @@ pub(crate) struct Listen {
     pub(crate) image: SocketAddr,
     /// Default 127.0.0.1:0.
     pub(crate) text: SocketAddr,
+    /// Default 127.0.0.1:0.
+    pub(crate) audio: SocketAddr,
 }
 
-/// The configuration of `atelier serve codec`, `image` and `text`.
+/// The configuration of `atelier serve codec`, `image`, `text` and `audio`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RoleConfig {
-    /// Where it listens. Default 127.0.0.1, port 50052 for codec, 50053 for text, 50054 for image.
+    /// Where it listens. Default 127.0.0.1, port 50052 for codec, 50053 for text, 50054 for image, 50055 for
+    /// audio.
     pub(crate) listen: SocketAddr,
     /// As for `up`.
     pub(crate) models: PathBuf,
@@ -138,7 +141,8 @@ impl Default for UpConfig {
 
 impl Default for Listen {
     fn default() -> Self {
-        Self { gateway: loopback(GATEWAY_PORT), codec: loopback(0), image: loopback(0), text: loopback(0) }
+        let free = loopback(0);
+        Self { gateway: loopback(GATEWAY_PORT), codec: free, image: free, text: free, audio: free }
     }
 }
 

@@ -77,16 +77,20 @@ pub(crate) struct UpFlags {
     /// Where the text role listens [default: 127.0.0.1, a free port]
     #[arg(long, value_name = "ADDRESS")]
     text_listen: Option<SocketAddr>,
+    /// Where the audio role listens [default: 127.0.0.1, a free port]
+    #[arg(long, value_name = "ADDRESS")]
+    audio_listen: Option<SocketAddr>,
     #[command(flatten)]
     pub(crate) common: CommonFlags,
 }
 
-/// Flags of `atelier serve codec`, `image` and `text`.
+/// Flags of `atelier serve codec`, `image`, `text` and `audio`.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct RoleFlags {
     #[command(flatten)]
     models: ModelFlags,
-    /// Where it listens [default: 127.0.0.1, port 50052 for codec, 50053 for text, 50054 for image]
+    /// Where it listens [default: 127.0.0.1, port 50052 for codec, 50053 for text, 50054 for image, 50055 for
+    /// audio]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
     #[command(flatten)]
@@ -125,6 +129,7 @@ impl UpFlags {
         lay(&mut layers, "listen.codec", self.codec_listen)?;
         lay(&mut layers, "listen.image", self.image_listen)?;
         lay(&mut layers, "listen.text", self.text_listen)?;
+        lay(&mut layers, "listen.audio", self.audio_listen)?;
         self.common.finish(layers)
     }
 }

@@ -19,6 +19,7 @@ fn compose(address: &str, program: &str, kinds: &[Kind]) -> String {
     let offers = [
         (Kind::CharRnn, "text generate \"ROMEO:\" --max-chars 400"),
         (Kind::VariationalAutoencoder, "codec sample --count 16 --grid --output samples.png"),
+        (Kind::Wavenet, "audio synthesize 314 --seed 7 --output speech.wav"),
         (Kind::Gan, "image generate --count 16 --output images.png"),
         (Kind::DenoisingAutoencoder, "codec denoise IMAGE.png --add-noise 0.3 --grid --output denoised.png"),
     ];
@@ -70,7 +71,13 @@ mod tests {
     #[test]
     fn the_commands_are_ones_that_there_are() {
         use clap::Parser;
-        let all = [Kind::DenoisingAutoencoder, Kind::VariationalAutoencoder, Kind::Gan, Kind::CharRnn];
+        let all = [
+            Kind::DenoisingAutoencoder,
+            Kind::VariationalAutoencoder,
+            Kind::Gan,
+            Kind::CharRnn,
+            Kind::Wavenet,
+        ];
         for kind in all {
             let text = compose("http://127.0.0.1:7", "atelier", &[kind]);
             for line in text.lines().skip(1).filter(|line| !line.ends_with("--help")) {

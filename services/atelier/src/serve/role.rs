@@ -3,12 +3,14 @@
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use atelier_audio::Speech;
 use atelier_chassis::{Drained, Health, Request, Response, ServeError, Server, ServerConfig};
 use atelier_codec::Codec;
 use atelier_engine::Engine;
 use atelier_gateway::Route;
 use atelier_image::Images;
 use atelier_package::Kind;
+use atelier_proto::audio::v1::audio_service_server::{AudioServiceServer, SERVICE_NAME as AUDIO_SERVICE};
 use atelier_proto::codec::v1::codec_service_server::{CodecServiceServer, SERVICE_NAME as CODEC_SERVICE};
 use atelier_proto::image::v1::image_service_server::{ImageServiceServer, SERVICE_NAME as IMAGE_SERVICE};
 use atelier_proto::models::v1::model_service_server::{ModelServiceServer, SERVICE_NAME as MODEL_SERVICE};
@@ -33,11 +35,13 @@ pub(super) enum Domain {
     Image,
     /// Text, character by character.
     Text,
+    /// Speech, sample by sample.
+    Audio,
 }
 
 impl Domain {
     /// All of them.
-    pub(super) const ALL: [Self; 3] = [Self::Codec, Self::Image, Self::Text];
+    pub(super) const ALL: [Self; 4] = [Self::Codec, Self::Image, Self::Text, Self::Audio];
 
     /// The name of the role.
     pub(super) fn name(self) -> &'static str {
@@ -45,6 +49,7 @@ impl Domain {
             Self::Codec => "codec",
             Self::Image => "image",
             Self::Text => "text",
+            Self::Audio => "audio",
         }
     }
 
@@ -60,6 +65,7 @@ impl Domain {
             ],
             Self::Image => &[Kind::Gan, Kind::Ager],
             Self::Text => &[Kind::CharRnn],
+            Self::Audio => &[Kind::Wavenet],
         }
     }
 
@@ -69,6 +75,7 @@ impl Domain {
             Self::Codec => CODEC_SERVICE,
             Self::Image => IMAGE_SERVICE,
             Self::Text => TEXT_SERVICE,
+            Self::Audio => AUDIO_SERVICE,
         }
     }
 
@@ -78,6 +85,7 @@ impl Domain {
             Self::Codec => 50052,
             Self::Text => 50053,
             Self::Image => 50054,
+            Self::Audio => 50055,
         };
         (Ipv4Addr::LOCALHOST, port).into()
     }
@@ -118,6 +126,9 @@ pub(super) fn server(domain: Domain, config: &ServerConfig) -> (Server, Fill) {
         Domain::Text => add(server, move |engine| {
             TextServiceServer::new(Text::new(engine)).max_decoding_message_size(limit)
         }),
+        Domain::Audio => add(server, move |engine| {
+            AudioServiceServer::new(Speech::new(engine)).max_decoding_message_size(limit)
+        }),
     };
     let give = Box::new(move |engine: Engine| {
         give_models(&engine);
@@ -152,7 +163,7 @@ impl Fill {
     }
 }
 
-/// `atelier serve codec`, `image` and `text`.
+/// `atelier serve codec`, `image`, `text` and `audio`.
 ///
 /// # Errors
 /// `CannotServe` where it cannot start.

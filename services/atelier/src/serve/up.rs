@@ -75,6 +75,7 @@ impl Sockets {
                 Domain::Codec => addresses.codec,
                 Domain::Image => addresses.image,
                 Domain::Text => addresses.text,
+                Domain::Audio => addresses.audio,
             };
             let (listener, bound) = listen::bind(&format!("{} role", domain.name()), address).await?;
             roles.push((domain, listener, bound));
