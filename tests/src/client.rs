@@ -1,5 +1,6 @@
 //! Clients over real sockets, and what they are answered.
 
+use atelier_proto::audio::v1::audio_service_client::AudioServiceClient;
 use atelier_proto::codec::v1::codec_service_client::CodecServiceClient;
 use atelier_proto::image::v1::image_service_client::ImageServiceClient;
 use atelier_proto::models::v1::model_service_client::ModelServiceClient;
@@ -28,6 +29,11 @@ impl Fleet {
     /// Its address as the origin of requests.
     pub fn origin(&self) -> http::Uri {
         format!("http://{}", self.address()).parse().unwrap()
+    }
+
+    /// A client over a connection of its own.
+    pub fn audio(&self) -> AudioServiceClient<Transport> {
+        AudioServiceClient::with_origin(transport(), self.origin())
     }
 
     /// A client over a connection of its own.

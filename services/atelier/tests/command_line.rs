@@ -43,6 +43,7 @@ fn help_documents_the_exit_codes_and_every_command_has_help() {
         &["serve", "codec"],
         &["serve", "image"],
         &["serve", "text"],
+        &["serve", "audio"],
         &["models"],
         &["codec", "denoise"],
         &["codec", "encode"],
@@ -59,6 +60,8 @@ fn help_documents_the_exit_codes_and_every_command_has_help() {
         &["image", "age"],
         &["text", "generate"],
         &["text", "score"],
+        &["audio", "synthesize"],
+        &["audio", "speakers"],
         &["completions"],
     ] {
         let help = run(&[command, &["--help"]].concat());

@@ -14,6 +14,7 @@ mod refusals;
 mod roles;
 mod segmentation;
 mod shutdown;
+mod speech;
 mod streams;
 mod text;
 mod under_load;

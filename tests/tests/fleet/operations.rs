@@ -12,7 +12,8 @@ use tonic::Code;
 use tonic_reflection::pb;
 
 /// What answers requests, with the role that does; the gateway itself for none.
-const SERVICES: [(&str, Option<&str>); 4] = [
+const SERVICES: [(&str, Option<&str>); 5] = [
+    ("atelier.audio.v1.AudioService", Some("audio")),
     ("atelier.codec.v1.CodecService", Some("codec")),
     ("atelier.image.v1.ImageService", Some("image")),
     ("atelier.models.v1.ModelService", None),
@@ -50,7 +51,7 @@ macro_rules! reflected {
             other => panic!("{other:?}"),
         };
         for symbol in
-            ["atelier.codec.v1.CodecService", "atelier.image.v1.AgeRequest", "google.rpc.BadRequest"]
+            ["atelier.audio.v1.AudioService", "atelier.image.v1.AgeRequest", "google.rpc.BadRequest"]
         {
             match ask(MessageRequest::FileContainingSymbol(symbol.into())).await.unwrap() {
                 MessageResponse::FileDescriptorResponse(file) => {

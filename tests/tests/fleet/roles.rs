@@ -2,16 +2,18 @@
 
 use std::time::{Duration, Instant};
 
+use atelier_proto::audio::v1::SynthesizeRequest;
 use atelier_proto::codec::v1::{DenoiseRequest, SampleRequest};
 use atelier_proto::image;
 use atelier_proto::models::v1::ListModelsRequest;
 use atelier_proto::text::v1::GenerateRequest;
 use atelier_tests::client::next_chunk;
-use atelier_tests::models::Models;
+use atelier_tests::models::{self, Models};
 use atelier_tests::pictures::{clothes, message};
 use atelier_tests::{Fleet, Start, shipped};
 use tonic::Code;
 
+const AUDIO: &str = "atelier.audio.v1.AudioService";
 const CODEC: &str = "atelier.codec.v1.CodecService";
 const IMAGE: &str = "atelier.image.v1.ImageService";
 const TEXT: &str = "atelier.text.v1.TextService";
@@ -34,10 +36,15 @@ fn generate(max_chars: u32) -> GenerateRequest {
 
 #[tokio::test]
 async fn roles_in_processes_of_their_own_give_the_same_bytes_as_one_process() {
-    let (codec, text) = (role("codec"), role("text"));
-    let gateway = Start::gateway([("codec", codec.address()), ("text", text.address())]).start();
-    becomes(&gateway, CODEC, true).await;
-    becomes(&gateway, TEXT, true).await;
+    let all = models::all();
+    // A role without a package does not start alone.
+    let roles = [("codec", CODEC), ("image", IMAGE), ("text", TEXT), ("audio", AUDIO)];
+    let roles = roles.into_iter().filter(|(name, _)| all.iter().any(|model| model.role() == *name));
+    let roles: Vec<_> = roles.map(|(name, service)| (name, service, role(name))).collect();
+    let gateway = Start::gateway(roles.iter().map(|(name, _, fleet)| (*name, fleet.address()))).start();
+    for (_, service, _) in &roles {
+        becomes(&gateway, service, true).await;
+    }
     let together = Fleet::shared();
     let mut answers = Vec::new();
     for fleet in [&gateway, &*together] {
@@ -46,10 +53,19 @@ async fn roles_in_processes_of_their_own_give_the_same_bytes_as_one_process() {
         let denoised = fleet.codec().denoise(request).await.unwrap().into_inner();
         let request = SampleRequest { count: Some(4), seed: 6, ..Default::default() };
         let samples = fleet.codec().sample(request).await.unwrap().into_inner();
-        answers.push((models, denoised, samples, fleet.write(generate(300)).await.unwrap().text()));
+        let mut spoken = Vec::new();
+        for model in models::of_kind("wavenet") {
+            let request =
+                SynthesizeRequest { model: model.name, text: "7".into(), seed: 6, ..Default::default() };
+            let mut events = fleet.audio().synthesize(request).await.unwrap().into_inner();
+            while let Some(event) = events.message().await.unwrap() {
+                spoken.push(event);
+            }
+        }
+        answers.push((models, denoised, samples, spoken, fleet.write(generate(300)).await.unwrap().text()));
     }
-    assert_eq!(answers[0], answers[1]);
-    for process in [gateway, codec, text] {
+    assert!(answers[0] == answers[1], "the answers differ");
+    for process in std::iter::once(gateway).chain(roles.into_iter().map(|(_, _, fleet)| fleet)) {
         process.signal("TERM");
         assert_eq!(process.wait(), Some(0));
     }
@@ -93,13 +109,14 @@ async fn a_role_without_a_package_says_what_there_is_and_the_others_serve() {
     let fleet = Start::up(models.path()).start();
     assert_eq!(fleet.is_serving("").await, Some(true));
     assert_eq!(fleet.is_serving(CODEC).await, Some(true));
-    for service in [IMAGE, TEXT] {
+    for service in [AUDIO, IMAGE, TEXT] {
         assert_eq!(fleet.is_serving(service).await, Some(false), "{service}");
     }
     for status in [
         fleet.image().generate(image::v1::GenerateRequest::default()).await.unwrap_err(),
         fleet.image().age(image::v1::AgeRequest::default()).await.unwrap_err(),
         fleet.write(generate(5)).await.unwrap_err(),
+        fleet.audio().synthesize(SynthesizeRequest::default()).await.unwrap_err(),
     ] {
         assert_eq!(status.code(), Code::NotFound, "{status:?}");
         assert!(status.message().ends_with("there is: fashion-vae"), "{status:?}");

@@ -62,12 +62,19 @@ async fn every_voice_says_every_digit_in_about_the_time_that_it_takes() {
             let spoken = speak(&fleet, request).await.unwrap();
             assert_eq!(spoken.header.speaker, voice.name);
             let samples = spoken.samples();
-            assert_eq!((samples.len() as u64, spoken.finished.samples), (spoken.header.samples, spoken.header.samples));
+            assert_eq!(
+                (samples.len() as u64, spoken.finished.samples),
+                (spoken.header.samples, spoken.header.samples)
+            );
             let said: String = spoken.header.digits.iter().map(|d| d.digit.as_str()).collect();
             assert_eq!(said, voices.digits);
             for digit in &spoken.header.digits {
                 let seconds = f64::from(digit.samples) / f64::from(voices.sample_rate);
-                assert!((0.3..3.0).contains(&(seconds / voice.seconds_per_digit)), "{}: {digit:?}", voice.name);
+                assert!(
+                    (0.3..3.0).contains(&(seconds / voice.seconds_per_digit)),
+                    "{}: {digit:?}",
+                    voice.name
+                );
             }
             let energy = samples.iter().map(|s| (f64::from(*s) / 32768.0).powi(2)).sum::<f64>();
             let loudness = (energy / samples.len() as f64).sqrt();

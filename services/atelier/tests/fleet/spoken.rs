@@ -26,7 +26,10 @@ fn digits_become_a_wav_file_raw_samples_or_a_stream_on_stdout() {
     let line = ["audio", "synthesize", "0 70", "--speaker", "bob", "--seed", "7"];
     let told = fleet.ok(&[&line[..], &["--json", "--output", &path("a.wav")]].concat());
     let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-    assert_eq!((&told["seed"], &told["speaker"], &told["sample_rate"]), (&7.into(), &"bob".into(), &8000.into()));
+    assert_eq!(
+        (&told["seed"], &told["speaker"], &told["sample_rate"]),
+        (&7.into(), &"bob".into(), &8000.into())
+    );
     assert_eq!((&told["encoding"], &told["digits_cut"]), (&"wav".into(), &0.into()));
     let digits: Vec<&str> =
         told["digits"].as_array().unwrap().iter().map(|d| d["digit"].as_str().unwrap()).collect();
