@@ -24,6 +24,7 @@ pub mod referee;
 pub mod report;
 pub mod segmentation;
 pub mod ssim;
+pub mod telemetry;
 pub mod vae;
 pub mod wavenet;
 
@@ -69,6 +70,7 @@ pub fn evaluate(
         Kind::CharRnn => char_rnn::evaluate(package, data, runtime, settings),
         Kind::Segmentation => segmentation::evaluate(package, data, runtime, settings),
         Kind::Wavenet => wavenet::evaluate(package, data, runtime, settings),
+        Kind::Anomaly => telemetry::evaluate(package, data, runtime, settings),
         other => bail!("{}: there is no evaluation for packages of kind {other}", package.name()),
     }
 }

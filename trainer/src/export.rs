@@ -228,6 +228,7 @@ fn manifest(run: &RunDir, config: &RecipeConfig, directory: &Path) -> anyhow::Re
         novelty: None,
         audio: None,
         segmentation: None,
+        telemetry: None,
         training: Some(Training {
             recipe: config.name(),
             seed: config.seed,

@@ -58,6 +58,7 @@ fn help_documents_the_exit_codes_and_every_command_has_help() {
         &["image", "generate"],
         &["image", "interpolate"],
         &["image", "age"],
+        &["codec", "detect"],
         &["text", "generate"],
         &["text", "score"],
         &["audio", "synthesize"],

@@ -1,4 +1,5 @@
-//! The codec service: encoding, classifying, denoising, inpainting, segmenting and sampling of images.
+//! The codec service: encoding, classifying, denoising, inpainting, segmenting and sampling of images, and
+//! anomalies in telemetry.
 //!
 //! [`Codec`] is `atelier.codec.v1.CodecService` over the models that an [engine](atelier_engine::Engine) has
 //! loaded. It turns messages into pictures and codes, asks the engine, and turns what comes back into
@@ -9,6 +10,8 @@
 //! * A request that names no model gets the default of the kind that the method needs: the first model by
 //!   name, in its newest version. Encode, Decode, Reconstruct and Interpolate take a
 //!   `variational-autoencoder` where there is one, and else an `autoencoder`.
+//! * Telemetry is scored a chunk of rows at a time, and a stream of it keeps a window of rows and no more: see
+//!   [`atelier_transforms::telemetry`].
 //! * Noise comes from the request's seed alone, so the same request gives the same bytes.
 //! * Dropping the future of a method drops its work: what waits in the engine leaves the queue.
 //!
@@ -30,5 +33,6 @@ mod graph;
 mod inpaint;
 mod segment;
 mod service;
+mod telemetry;
 
 pub use service::Codec;

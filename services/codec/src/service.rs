@@ -9,7 +9,7 @@ use atelier_picture::{Encoded, message, walk};
 use atelier_proto::codec::v1 as api;
 use atelier_proto::codec::v1::codec_service_server::CodecService;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::classify;
 use crate::codec::{CLASSIFYING, CODING, DENOISING, INPAINTING, Job, SEGMENTING, VARIATIONAL, mse};
@@ -17,6 +17,7 @@ use crate::fields;
 use crate::graph;
 use crate::inpaint;
 use crate::segment;
+use crate::telemetry;
 
 /// The most images of one Sample request.
 const MAX_COUNT: u32 = 64;
@@ -203,6 +204,33 @@ impl CodecService for Codec {
             .try_flatten()
             .map_err(|error: ServiceError| Status::from(error));
         Ok(Response::new(frames.boxed()))
+    }
+
+    type DetectAnomaliesStream = BoxStream<'static, Result<api::DetectAnomaliesResponse, Status>>;
+
+    async fn detect_anomalies(
+        &self,
+        request: Request<Streaming<api::DetectAnomaliesRequest>>,
+    ) -> Answer<Self::DetectAnomaliesStream> {
+        let deadline = Deadline::of(&request);
+        Ok(Response::new(telemetry::stream(self.engine.clone(), request.into_inner(), deadline)))
+    }
+
+    async fn detect_anomalies_in_recording(
+        &self,
+        request: Request<api::DetectAnomaliesInRecordingRequest>,
+    ) -> Answer<api::DetectAnomaliesInRecordingResponse> {
+        let deadline = Deadline::of(&request);
+        let request = request.into_inner();
+        let (model, channel) = ((request.model.as_str(), request.version), ("channel", &*request.channel));
+        let mut watch = telemetry::Watch::new(&self.engine, model, channel, deadline)?;
+        telemetry::recording("rows", &request.rows, &watch)?;
+        let watched = watch.push("rows", &request.rows).await?;
+        Ok(Response::new(api::DetectAnomaliesInRecordingResponse {
+            model: Some(models::model_version(&watch.model)),
+            scores: watched.scores,
+            alarms: watched.alarms,
+        }))
     }
 }
 

@@ -37,8 +37,8 @@ pub use golden::{DEFAULT_TOLERANCE, Golden, GoldenCase, Mismatch, compare};
 pub use manifest::kind::Kind;
 pub use manifest::spec::{Bindings, Dim, ShapeMismatch, TensorSpec};
 pub use manifest::{
-    Audio, Curve, DelayLines, GraphSpec, ImageShape, Labels, Manifest, Novelty, Segmentation, Speaker,
-    StatePair, Training, Vocabulary,
+    Audio, Curve, DelayLines, ErrorLimits, GraphSpec, ImageShape, Labels, Manifest, Novelty, Segmentation,
+    Speaker, StatePair, Telemetry, TelemetryChannel, Training, Vocabulary,
 };
 pub use name::{NameError, PackageName, Version};
 pub use package::{GOLDEN_FILE, MANIFEST_FILE, Package};

@@ -8,6 +8,7 @@ pub(crate) mod kind;
 mod labels;
 mod segmentation;
 pub(crate) mod spec;
+mod telemetry;
 mod validate;
 
 use std::path::Path;
@@ -23,6 +24,7 @@ use kind::Kind;
 pub use labels::Labels;
 pub use segmentation::{Curve, Segmentation};
 use spec::TensorSpec;
+pub use telemetry::{ErrorLimits, Telemetry, TelemetryChannel};
 
 /// Everything that `package.toml` says. A field that is not here is an error.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,6 +63,9 @@ pub struct Manifest {
     /// For models that find what is where in a picture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segmentation: Option<Segmentation>,
+    /// For models that find anomalies in telemetry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub telemetry: Option<Telemetry>,
     /// How it was trained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<Training>,

@@ -39,6 +39,7 @@ fn manifest() -> Manifest {
         novelty: None,
         audio: None,
         segmentation: None,
+        telemetry: None,
         training: None,
         metrics: toml::toml! { psnr_db = 30.5 },
     }

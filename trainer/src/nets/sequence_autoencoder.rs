@@ -153,8 +153,8 @@ impl SequenceAutoencoder {
     fn expected<O: Ops>(&self, ops: &mut O, outputs: &O::Tensor, axis: usize) -> Expected<O::Tensor> {
         let mut parts = ops.split(outputs, &[1, 1], axis);
         let raw = parts.remove(1);
-        // Of what the network never saw it may say anything: e^8 is finite and far above the limit.
-        let raw = ops.clamp(&raw, -16.0, 8.0);
+        // No error of a value is larger than twice the limit, which is e to this power.
+        let raw = ops.clamp(&raw, -16.0, (2.0 * LIMIT).ln());
         let scale = ops.exp(&raw);
         Expected { value: parts.remove(0), scale: ops.affine(&scale, 1.0, self.config.least_scale) }
     }

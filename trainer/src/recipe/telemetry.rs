@@ -1,20 +1,24 @@
 //! Training the [`SequenceAutoencoder`] on the normal telemetry of one spacecraft: windows of all channels that
 //! move, half the loss for restoring them and half for foretelling each row from those before it.
 
+pub mod calibrate;
 mod windows;
 
+use std::convert::Infallible;
 use std::path::Path;
 
+use atelier_package::Manifest;
+use atelier_transforms::telemetry::recording::Recording;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use super::{Loss, Order, Recipe, RecipeConfig};
 use crate::data::DataError;
 use crate::data::nasa::Spacecraft;
-use crate::graphs::Exportable;
+use crate::graphs::{Exportable, Graphs};
 use crate::nets::sequence_autoencoder::{Expected, SequenceAutoencoder, SequenceAutoencoderConfig};
 use crate::ops::Ops;
-use crate::ops::eager::Eager;
+use crate::ops::eager::{Eager, to_vec};
 use crate::store::Store;
 use crate::{plot, random};
 use windows::{Batch, Windows};
@@ -63,6 +67,8 @@ pub struct TelemetryRecipe {
     seed: u64,
     store: Store,
     network: SequenceAutoencoder,
+    names: Vec<String>,
+    recordings: Vec<Recording>,
     windows: Windows,
     order: Order,
 }
@@ -81,12 +87,16 @@ impl TelemetryRecipe {
         device: Device,
     ) -> Result<Self, DataError> {
         let spacecraft = Spacecraft::read(data, &config.spacecraft)?;
-        let windows = Windows::new(&spacecraft, config.network.window, config.stride, config.calibration)?;
+        let recordings = spacecraft.training()?;
+        let windows = Windows::new(&recordings, config.network.window, config.stride, config.calibration)
+            .map_err(|message| DataError::malformed(spacecraft.directory(), message))?;
         let mut store = Store::new(common.seed, device);
         let network =
             SequenceAutoencoder::new(&mut store, &config.network, windows.columns(), windows.channels());
         let order = Order::new(common.seed, windows.training(), common.batch);
-        Ok(Self { config: config.clone(), seed: common.seed, store, network, windows, order })
+        let names = spacecraft.channels.into_iter().map(|channel| channel.name).collect();
+        let (config, seed) = (config.clone(), common.seed);
+        Ok(Self { config, seed, store, network, names, recordings, windows, order })
     }
 
     /// Restores and foretells every row of a batch, all `[batch, time, 1]` but the foretold, which lack the
@@ -138,6 +148,26 @@ impl Recipe for TelemetryRecipe {
         &self.network
     }
 
+    /// The channels, and what is normal for each by the training telemetry.
+    fn complete(&mut self, manifest: &mut Manifest) {
+        let window = self.config.network.window;
+        let mut table = calibrate::table(self.windows.columns(), window);
+        let mut detector = |rows: &[f32], count: usize, channel: i64| {
+            let rows = Tensor::from_slice(rows).reshape([count as i64, window as i64, -1]);
+            let channel = Tensor::from_slice(&vec![channel; count]);
+            let inputs = [rows, channel].map(|input| input.to_device(self.store.device()));
+            let outputs =
+                tch::no_grad(|| Graphs::run(&self.network, "detector", &mut Eager::exact(), &inputs));
+            Ok::<_, Infallible>(std::array::from_fn(|i| outputs.get(i).map(to_vec).unwrap_or_default()))
+        };
+        for (at, (name, recording)) in self.names.iter().zip(&self.recordings).enumerate() {
+            let id = self.windows.learns(at as i64).then_some(at as i64);
+            let Ok(channel) = calibrate::channel(&table, window, name, id, recording, &mut detector);
+            table.channels.push(channel);
+        }
+        manifest.telemetry = Some(table);
+    }
+
     fn store(&self) -> &Store {
         &self.store
     }
@@ -178,7 +208,7 @@ impl Recipe for TelemetryRecipe {
     fn sample(&mut self, directory: &Path, step: u64) -> anyhow::Result<()> {
         let batch = self.windows.examples(6, self.store.device());
         let (restored, foretold) = tch::no_grad(|| self.run(&batch, false));
-        let row = |x: &Tensor, i: i64| crate::ops::eager::to_vec(&x.get(i).reshape([-1]));
+        let row = |x: &Tensor, i: i64| to_vec(&x.get(i).reshape([-1]));
         let panels = (0..batch.window.size()[0]).map(|i| {
             let value = row(&batch.window.get(i).narrow(1, 0, 1).unsqueeze(0), 0);
             let foretold = [vec![value[0]], row(&foretold.value, i)].concat();

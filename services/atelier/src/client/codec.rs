@@ -1,9 +1,10 @@
-//! `atelier codec`: images to codes and back.
+//! `atelier codec`: images to codes and back, and anomalies in telemetry.
 
 mod classify;
 mod cluster;
 mod decode;
 mod denoise;
+mod detect;
 mod encode;
 mod inpaint;
 mod interpolate;
@@ -34,6 +35,7 @@ pub(crate) enum CodecCommand {
     Classify(classify::Classify),
     Cluster(cluster::Cluster),
     Inpaint(inpaint::Inpaint),
+    Detect(detect::Detect),
 }
 
 /// Runs one of them.
@@ -52,6 +54,7 @@ pub(crate) async fn run(command: CodecCommand, server: &ServerArgs) -> Result<()
         CodecCommand::Classify(command) => command.run(server).await,
         CodecCommand::Cluster(command) => command.run(server).await,
         CodecCommand::Inpaint(command) => command.run(server).await,
+        CodecCommand::Detect(command) => command.run(server).await,
     }
 }
 

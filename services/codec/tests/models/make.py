@@ -33,7 +33,8 @@ def const(name, values, dtype):
 
 def graph(name, nodes, weights, inputs, outputs, golden):
     """inputs and outputs: (name, shape, extra toml)"""
-    value = lambda n, s, _: helper.make_tensor_value_info(n, TensorProto.FLOAT, s)
+    dtypes = {n: TensorProto.INT64 if v.dtype == np.int64 else TensorProto.FLOAT for n, v in golden.items()}
+    value = lambda n, s, _: helper.make_tensor_value_info(n, dtypes.get(n, TensorProto.FLOAT), s)
     model = helper.make_model(
         helper.make_graph(nodes, name, [value(*i) for i in inputs], [value(*o) for o in outputs], weights),
         opset_imports=[helper.make_opsetid("", 17)],
@@ -47,7 +48,8 @@ def graph(name, nodes, weights, inputs, outputs, golden):
 
     def spec(name, shape, extra):
         dims = ", ".join(f'"{d}"' if isinstance(d, str) else str(d) for d in shape)
-        return f'{{ name = "{name}", dtype = "f32", shape = [{dims}]{extra} }}'
+        dtype = "i64" if dtypes.get(name) == TensorProto.INT64 else "f32"
+        return f'{{ name = "{name}", dtype = "{dtype}", shape = [{dims}]{extra} }}'
 
     toml = f"""
 [[graph]]
@@ -190,3 +192,46 @@ package("tiny-inpainter", "inpainter", [inpainter([1, 6, 5])])
 
 RNG = np.random.default_rng(20240603)
 package("tiny-segmenter", "segmentation", [segmenter([1, 16, 24])], TABLE)
+
+def detector(window, columns, channels):
+    """Restores 0.5 everywhere, within 0.25; foretells the value before, within what the channel's scale says."""
+    golden = RNG.random((2, window, columns), dtype=np.float32)
+    each, one = ["batch", window], ["batch"]
+    return graph(
+        "detector",
+        [NODE("Gather", ["window", "zero"], ["value"], axis=2), NODE("Mul", ["value", "none"], ["nothing"]),
+         NODE("Add", ["nothing", "half"], ["reconstruction"]),
+         NODE("Add", ["nothing", "quarter"], ["reconstruction_scale"]),
+         NODE("Gather", ["value", "before"], ["prediction"], axis=1),
+         NODE("Gather", ["scales", "channel"], ["prediction_scale"], axis=0)],
+        [const("zero", 0, np.int64), const("none", 0, np.float32), const("half", 0.5, np.float32),
+         const("quarter", 0.25, np.float32), const("before", window - 2, np.int64),
+         const("scales", channels, np.float32)],
+        [("window", ["batch", window, columns], ", range = [-4, 4]"),
+         ("channel", one, f", range = [0, {len(channels) - 1}]")],
+        [("reconstruction", each, ""), ("reconstruction_scale", each, ""), ("prediction", one, ""),
+         ("prediction_scale", one, "")],
+        {"window": golden, "channel": np.array([0, 1], dtype=np.int64)},
+    )
+
+
+RNG = np.random.default_rng(20240603)
+TELEMETRY = """
+[telemetry]
+columns = 3
+clip = 4.0
+recent = 2
+span = 1
+margin = 0.1
+merge = 3
+
+[[telemetry.channel]]
+name = "steady"
+range = [0.0, 0.0]
+
+[[telemetry.channel]]
+name = "wave"
+range = [0.0, 1.0]
+limits = { prediction = 2.0, reconstruction = 3.0 }
+"""
+package("tiny-telemetry", "anomaly", [detector(4, 3, [0.5, 0.25])], TELEMETRY)

@@ -15,7 +15,15 @@ async fn the_role_lists_its_models_with_what_answers_by_default() {
     };
     assert_eq!(
         list("", "").await,
-        ["colour-ae", "tiny-classifier", "tiny-dae", "tiny-inpainter", "tiny-segmenter", "tiny-vae"]
+        [
+            "colour-ae",
+            "tiny-classifier",
+            "tiny-dae",
+            "tiny-inpainter",
+            "tiny-segmenter",
+            "tiny-telemetry",
+            "tiny-vae"
+        ]
     );
     assert_eq!(list("autoencoder", "codec").await, ["colour-ae", "tiny-classifier"]);
     assert!(list("", "text").await.is_empty());

@@ -11,6 +11,7 @@ mod listing;
 mod methods;
 mod refusals;
 mod segment;
+mod telemetry;
 
 use std::path::Path;
 

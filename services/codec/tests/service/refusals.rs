@@ -9,7 +9,7 @@ use tonic_types::StatusExt;
 
 use crate::*;
 
-fn refused<T>(answer: Result<Response<T>, Status>) -> Status {
+pub(crate) fn refused<T>(answer: Result<Response<T>, Status>) -> Status {
     match answer {
         Err(status) => status,
         Ok(_) => panic!("it was not refused"),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{GraphSpec, Manifest, audio, codec, images, segmentation};
+use super::{GraphSpec, Manifest, audio, codec, images, segmentation, telemetry};
 use crate::error::FieldError;
 use crate::tensor::Dtype;
 
@@ -46,7 +46,10 @@ pub enum Kind {
     /// Foreground or background: `segmenter` (`image`, a grey tile of fixed size, normalised as
     /// `[segmentation]` says -> `logits` of the foreground, of the same shape), with `[segmentation]`.
     Segmentation,
-    /// Scores windows of telemetry: `detector` (`window` f32 `[batch, time, channels]` -> `reconstruction`).
+    /// Finds anomalies in telemetry: `detector` (`window` f32 `[batch, time, columns]`, its last row the newest,
+    /// and `channel` i64 `[batch]` -> `reconstruction` of the window's values f32 `[batch, time]` and
+    /// `prediction` of the last value f32 `[batch]` from the rows before it and its own commands, each with the
+    /// `…_scale` of the error that is to be expected, over 0), with `[telemetry]`.
     Anomaly,
     /// Any ONNX file, served as raw tensors: at least one graph of any name.
     Onnx,
@@ -103,7 +106,7 @@ impl Kind {
             Self::Gan => &[("generator", &["z"], &["image"])],
             Self::Ager => &[("ager", &["image", "age"], &["aged"]), ("novelty", &["image"], &["score"])],
             Self::Segmentation => &[("segmenter", &["image"], &["logits"])],
-            Self::Anomaly => &[("detector", &["window"], &["reconstruction"])],
+            Self::Anomaly => &[("detector", &["window", "channel"], &["reconstruction", "prediction"])],
             Self::Onnx => &[],
         }
     }
@@ -146,6 +149,9 @@ impl Kind {
         if manifest.segmentation.is_some() && self != Self::Segmentation {
             return Err(FieldError::new("segmentation", format!("a package of kind {self} has none")));
         }
+        if manifest.telemetry.is_some() && self != Self::Anomaly {
+            return Err(FieldError::new("telemetry", format!("a package of kind {self} has none")));
+        }
         match self {
             Self::CharRnn => char_rnn(manifest),
             _ if manifest.vocabulary.is_some() => {
@@ -157,6 +163,7 @@ impl Kind {
             Self::Ager => images::ager(manifest),
             Self::Wavenet => audio::wavenet(manifest),
             Self::Segmentation => segmentation::validate(manifest),
+            Self::Anomaly => telemetry::validate(manifest),
             _ => Ok(()),
         }
     }

@@ -277,6 +277,7 @@ mod tests {
         }
         assert_eq!(expected.column(1), [0.0, 1.0]);
         assert_eq!(expected.column(2), [0.0; 0]);
+        assert!(expected.column(2).is_empty());
     }
 
     #[test]

@@ -5,8 +5,6 @@ use tch::{Device, Tensor};
 
 use atelier_transforms::telemetry::recording::Recording;
 
-use crate::data::DataError;
-use crate::data::nasa::Spacecraft;
 use crate::nets::sequence_autoencoder::LIMIT;
 
 /// Windows with their channels.
@@ -39,15 +37,17 @@ pub(super) struct Windows {
 }
 
 impl Windows {
-    /// Reads all channels; those whose value never changes in training are left out, since from them nothing
+    /// Of all channels of a spacecraft; those whose value never changes in training are left out, since from them nothing
     /// can be learned.
+    ///
+    /// # Errors
+    /// Nothing is left to learn from.
     pub(super) fn new(
-        spacecraft: &Spacecraft,
+        recordings: &[Recording],
         window: usize,
         stride: usize,
         calibration: f64,
-    ) -> Result<Self, DataError> {
-        let recordings = spacecraft.training()?;
+    ) -> Result<Self, String> {
         let columns = recordings.first().map_or(0, Recording::columns);
         let sources: Vec<Source> = recordings
             .iter()
@@ -63,9 +63,9 @@ impl Windows {
             .filter(|source| source.trained >= window + stride)
             .collect();
         if columns < 2 || sources.is_empty() {
-            let message =
-                format!("no channel moves, has commands, and is long enough for windows of {window}");
-            return Err(DataError::malformed(spacecraft.directory(), message));
+            return Err(format!(
+                "no channel moves, has commands, and is long enough for windows of {window}"
+            ));
         }
         let starts = |(at, source): (usize, &Source)| {
             // The last stride is left for the shift.
@@ -84,6 +84,11 @@ impl Windows {
     /// Channels of the spacecraft, also those that are left out.
     pub(super) fn channels(&self) -> usize {
         self.channels
+    }
+
+    /// Whether something is learned of a channel.
+    pub(super) fn learns(&self, channel: i64) -> bool {
+        self.sources.iter().any(|source| source.id == channel)
     }
 
     /// Windows that are trained on.
@@ -136,7 +141,7 @@ impl Windows {
 }
 
 /// How many of a channel's `rows` are trained on.
-pub(crate) fn trained(rows: usize, calibration: f64) -> usize {
+fn trained(rows: usize, calibration: f64) -> usize {
     rows - (rows as f64 * calibration).round() as usize
 }
 

@@ -1,0 +1,119 @@
+//! `atelier codec detect`.
+
+mod report;
+mod rows;
+
+use std::path::PathBuf;
+
+use atelier_proto::codec::v1::detect_anomalies_request::Message;
+use atelier_proto::codec::v1::{
+    DetectAnomaliesInRecordingRequest, DetectAnomaliesRequest, DetectAnomaliesStart, TelemetryRow,
+    TelemetryRows,
+};
+use futures_util::StreamExt;
+
+use super::{Connection, ServerArgs, service};
+use crate::cli::failure::Failure;
+use crate::client::model_arg::ModelArgs;
+use crate::files::destination::write;
+use crate::files::input::is_standard;
+use crate::files::stdout;
+use report::{Report, ScoreFile};
+use rows::Rows;
+
+/// The most rows of one message of a stream.
+const MESSAGE: usize = 4096;
+
+/// Find what is anomalous in the telemetry of a channel.
+///
+/// A recording is a CSV or NPY file with a row for each moment: the channel's value and then its commands, as
+/// the model was trained on them. Prints the alarms; --output writes the score of every row, where 1 and more
+/// is an alarm.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Detect {
+    /// A CSV or NPY file; `-` is stdin
+    #[arg(value_name = "RECORDING")]
+    recording: PathBuf,
+    /// The channel, such as P-1
+    #[arg(long, short, value_name = "NAME")]
+    channel: String,
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Send rows as they are read and print alarms as they come; CSV from stdin is sent line by line
+    #[arg(long)]
+    stream: bool,
+    /// How many rows of a file to send together with --stream, 1 to 4096
+    #[arg(long, value_name = "N", default_value_t = 64, requires = "stream", value_parser = clap::value_parser!(u32).range(1..=MESSAGE as i64))]
+    chunk: u32,
+    /// Write the scores of all rows to this file: CSV, or NPY where it ends in .npy
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Print JSON: one object, or one a message with --stream
+    #[arg(long)]
+    json: bool,
+}
+
+impl Detect {
+    pub(super) async fn run(self, server: &ServerArgs) -> Result<(), Failure> {
+        let scores = self.output.as_deref().map(|path| ScoreFile::of(path, &self.recording)).transpose()?;
+        let report = match self.stream {
+            true => self.streamed(server).await?,
+            false => self.whole(server).await?,
+        };
+        if let Some(file) = scores {
+            write(file.path(), &file.bytes(report.scores()))?;
+        }
+        Ok(())
+    }
+
+    /// One request with all rows.
+    async fn whole(&self, server: &ServerArgs) -> Result<Report, Failure> {
+        let rows = rows::all(&self.recording)?;
+        let (model, version) = self.model.split();
+        let channel = self.channel.clone();
+        let request = DetectAnomaliesInRecordingRequest { model, version, channel, rows };
+        let connection = Connection::open(server).await?;
+        let call = async |c, r| service(c).detect_anomalies_in_recording(r).await;
+        let answer = connection.unary(request, call).await?;
+        let report = Report::of(&self.channel, answer);
+        match self.json {
+            true => stdout::line(&report.json().to_string())?,
+            false => stdout::text(&report.text())?,
+        }
+        Ok(report)
+    }
+
+    /// A stream of rows, answered as they go.
+    async fn streamed(&self, server: &ServerArgs) -> Result<Report, Failure> {
+        let chunk = usize::try_from(self.chunk).unwrap_or(MESSAGE);
+        let rows = match is_standard(&self.recording) {
+            true => Rows::from_stdin()?,
+            false => Rows::of(rows::all(&self.recording)?, chunk),
+        };
+        let (model, version) = self.model.split();
+        let start = DetectAnomaliesStart { model, version, channel: self.channel.clone() };
+        let (rows, wrong) = rows.into_stream();
+        let start = futures_util::stream::iter([Message::Start(start)]);
+        let requests = start
+            .chain(rows.map(|rows: Vec<TelemetryRow>| Message::Rows(TelemetryRows { rows })))
+            .map(|message| DetectAnomaliesRequest { message: Some(message) });
+        let connection = Connection::open(server).await?;
+        let mut answers =
+            connection.stream(requests, async |c, r| service(c).detect_anomalies(r).await).await?;
+        let mut report = Report::new(&self.channel);
+        while let Some(answer) = answers.next().await? {
+            match self.json {
+                true => stdout::line(&report::line(&answer).to_string())?,
+                false => stdout::text(&report::events(&answer))?,
+            }
+            report.add(answer);
+        }
+        if let Some(failure) = wrong.take() {
+            return Err(failure);
+        }
+        if !self.json {
+            stdout::text(&report.summary())?;
+        }
+        Ok(report)
+    }
+}
