@@ -6,6 +6,7 @@
 
 #[path = "fleet/generated.rs"]
 mod generated;
+#[path = "fleet/spoken.rs"]
 mod spoken;
 
 use std::io::{BufRead, BufReader, Read};

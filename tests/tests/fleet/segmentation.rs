@@ -36,7 +36,8 @@ async fn segment(fleet: &Fleet, picture: &GrayImage) -> (SegmentResponse, GrayIm
 }
 
 fn iou(a: &GrayImage, b: &GrayImage) -> f64 {
-    let count = |of: fn(bool, bool) -> bool| a.iter().zip(b.iter()).filter(|(a, b)| of(**a > 0, **b > 0)).count();
+    let count =
+        |of: fn(bool, bool) -> bool| a.iter().zip(b.iter()).filter(|(a, b)| of(**a > 0, **b > 0)).count();
     count(|a, b| a && b) as f64 / count(|a, b| a || b) as f64
 }
 

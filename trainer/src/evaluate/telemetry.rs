@@ -18,6 +18,9 @@ use atelier_transforms::telemetry::recording::Recording;
 
 use super::report::{Bound, Figure, Report};
 use super::{Settings, session};
+
+/// Whose detections are tallied: ours or a baseline's.
+type Whose<'a> = &'a dyn Fn(&Counted) -> Tally;
 use crate::data::nasa::{Channel, Spacecraft};
 use crate::onnx_runtime::{GraphSession, OnnxRuntime};
 use crate::recipe::telemetry::calibrate::{rule, surprises};
@@ -48,13 +51,13 @@ pub(super) fn evaluate(
     let other = other.map(|other| count(&other, data, runtime, settings)).transpose()?;
 
     let mut figures = Vec::new();
-    let pooled = |figure: &str, of: &dyn Fn(&Counted) -> Tally| {
+    let pooled = |figure: &str, of: Whose<'_>| {
         let mut tally = of(&own);
         tally.add(other.as_ref().map(of).unwrap_or_default());
         value(figure, &tally)
     };
     let levels = (Bound::AtLeast(0.62), Bound::AtLeast(0.85));
-    let with = |name: String, of: &dyn Fn(&dyn Fn(&Counted) -> Tally) -> f64| {
+    let with = |name: String, of: &dyn Fn(Whose<'_>) -> f64| {
         let baselines =
             [("nearest_neighbour", of(&|c| c.neighbour.clone())), ("range", of(&|c| c.range.clone()))];
         Figure::new(name, of(&|c| c.ours.clone())).beside(&baselines)
