@@ -62,6 +62,7 @@ impl Domain {
                 Kind::Autoencoder,
                 Kind::Inpainter,
                 Kind::Segmentation,
+                Kind::Anomaly,
             ],
             Self::Image => &[Kind::Gan, Kind::Ager],
             Self::Text => &[Kind::CharRnn],
