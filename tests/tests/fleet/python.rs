@@ -12,7 +12,8 @@ fn a_client_in_python_denoises_a_picture_and_continues_a_text() {
     let (fleet, directory) = (Fleet::shared(), tempfile::tempdir().unwrap());
     let path = |name: &str| directory.path().join(name);
 
-    let sources = ["codec", "models", "text"].map(|name| format!("atelier/{name}/v1/{name}.proto"));
+    let sources = ["codec/v1/codec", "codec/v1/telemetry", "models/v1/models", "text/v1/text"];
+    let sources = sources.map(|name| format!("atelier/{name}.proto"));
     let mut compile = Command::new(&python);
     compile.current_dir(workspace().join("proto")).args(["-m", "grpc_tools.protoc", "-I", "."]);
     for option in ["--python_out", "--grpc_python_out"] {
