@@ -33,7 +33,8 @@ outputs = [
 columns = 3
 clip = 4.0
 recent = 8
-span = 30
+prediction_span = 60
+reconstruction_span = 10
 margin = 0.1
 merge = 100
 
@@ -76,7 +77,7 @@ fn what_does_not_fit_is_named_with_what_would() {
         ("columns = 3", "columns = 4", "telemetry.columns: is 4, but the detector's windows have 3"),
         ("columns = 3", "columns = 3\nrows = 4", "unknown field"),
         ("recent = 8", "recent = 9", "telemetry.recent: is 9, but 1 to 8 is right"),
-        ("span = 30", "span = 0", "telemetry.span: is 0, but 1 to 65536 is right"),
+        ("_span = 60", "_span = 0", "telemetry.prediction_span: is 0, but 1 to 65536 is right"),
         ("margin = 0.1", "margin = 0.0", "telemetry.margin: is 0, but a finite number over 0 is right"),
         ("clip = 4.0", "clip = nan", "telemetry.clip: is NaN"),
         ("\"P-1\"", "\"A-1\"", "telemetry.channel.A-1: is there twice"),

@@ -221,7 +221,8 @@ TELEMETRY = """
 columns = 3
 clip = 4.0
 recent = 2
-span = 1
+prediction_span = 1
+reconstruction_span = 1
 margin = 0.1
 merge = 3
 

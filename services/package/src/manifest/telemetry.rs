@@ -28,8 +28,10 @@ pub struct Telemetry {
     pub clip: f64,
     /// The errors of the last rows of a window, as many as this, are what its restoration is judged by.
     pub recent: usize,
-    /// Errors are averaged exponentially, with the weight `2 / (span + 1)` for the newest.
-    pub span: usize,
+    /// Errors of predictions are averaged exponentially, with the weight `2 / (span + 1)` for the newest.
+    pub prediction_span: usize,
+    /// Errors of reconstructions, in the same way.
+    pub reconstruction_span: usize,
     /// How far beyond its range a value must be to be an alarm by itself.
     pub margin: f64,
     /// Rows with an alarm that lie at most this many rows apart are one alarm.
@@ -77,9 +79,12 @@ impl Telemetry {
                 return wrong(field, format!("is {value}, but a finite number over 0 is right"));
             }
         }
-        for (field, value, most) in
-            [("recent", self.recent, window), ("span", self.span, ROWS), ("merge", self.merge, ROWS)]
-        {
+        for (field, value, most) in [
+            ("recent", self.recent, window),
+            ("prediction_span", self.prediction_span, ROWS),
+            ("reconstruction_span", self.reconstruction_span, ROWS),
+            ("merge", self.merge, ROWS),
+        ] {
             if !(1..=most).contains(&value) {
                 return wrong(field, format!("is {value}, but 1 to {most} is right"));
             }

@@ -73,7 +73,8 @@ impl Score {
 pub struct Scorer {
     clip: f64,
     margin: f64,
-    weight: f64,
+    /// Of the newest prediction and of the newest reconstruction.
+    weights: [f64; 2],
     channel: TelemetryChannel,
     levels: Levels,
 }
@@ -84,7 +85,7 @@ impl Scorer {
         Self {
             clip: table.clip,
             margin: table.margin,
-            weight: 2.0 / (table.span as f64 + 1.0),
+            weights: [table.prediction_span, table.reconstruction_span].map(|span| 2.0 / (span as f64 + 1.0)),
             channel: channel.clone(),
             levels: Levels::default(),
         }
@@ -103,11 +104,10 @@ impl Scorer {
         let range = (low - value).max(value - high).max(0.0) / self.margin;
         let mut score = Score { range: range as f32, ..Score::default() };
         if let Some(surprise) = surprise {
-            let moved = |level: f64, to: f64| level + self.weight * (to - level);
-            self.levels = Levels {
-                prediction: moved(self.levels.prediction, surprise.prediction),
-                reconstruction: moved(self.levels.reconstruction, surprise.reconstruction),
-            };
+            let [prediction, reconstruction] = self.weights;
+            self.levels.prediction += prediction * (surprise.prediction - self.levels.prediction);
+            self.levels.reconstruction +=
+                reconstruction * (surprise.reconstruction - self.levels.reconstruction);
         }
         if let Some(limits) = self.channel.limits {
             score.prediction = (self.levels.prediction / limits.prediction) as f32;
@@ -167,10 +167,10 @@ mod tests {
         let mut scorer = Scorer::new(&table, &table.channels[0]);
         let surprise = Some(Surprise { prediction: 8.0, reconstruction: 8.0 });
         let first = scorer.push(0.5, surprise);
-        assert_eq!((first.prediction, first.reconstruction, first.total()), (2.0, 1.0, 2.0));
+        assert_eq!((first.prediction, first.reconstruction, first.total()), (2.0, 2.0, 2.0));
         assert_eq!(scorer.push(0.5, surprise).prediction, 3.0);
         assert_eq!(scorer.push(0.5, Some(Surprise::default())).prediction, 1.5);
-        assert_eq!(scorer.levels(), Levels { prediction: 3.0, reconstruction: 3.0 });
+        assert_eq!(scorer.levels(), Levels { prediction: 3.0, reconstruction: 0.0 });
     }
 
     #[test]
