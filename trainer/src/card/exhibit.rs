@@ -1,6 +1,7 @@
 //! Something that a package made, to be shown on its card: made by the exported graphs on ONNX Runtime.
 
 mod faces;
+mod nuclei;
 
 use std::path::Path;
 
@@ -58,6 +59,7 @@ pub fn make(package: &Package, data: &Path, runtime: &OnnxRuntime) -> anyhow::Re
         Kind::Ager => faces::aged(package, runtime)?,
         Kind::Gan if face_sampler::fits(package) => Some(faces::sampled(package, runtime)?),
         Kind::Gan => Some(generated(package, runtime)?),
+        Kind::Segmentation => Some(nuclei::outlined(package, data, runtime)?),
         Kind::CharRnn => Some(written(package, runtime)?),
         Kind::Wavenet => Some(spoken(package, runtime)?),
         _ => None,

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use atelier_package::{Existing, Kind, Package};
+use atelier_trainer::card::exhibit::{self, Exhibit};
 use atelier_trainer::data::nuclei::{Nuclei, Nucleus, Part};
 use atelier_trainer::evaluate::segmentation::agreement::Agreement;
 use atelier_trainer::evaluate::segmentation::pixel_ridge::PixelRidge;
@@ -106,6 +107,12 @@ fn a_run_becomes_a_package_whose_masks_are_those_of_the_annotators() {
     assert!(iou.value > 0.6, "{report}");
     assert_eq!(iou.baselines.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["otsu", "pixel_ridge"]);
     assert!(figure("dice").value > iou.value && figure("iou_of_eight").value > 0.6, "{report}");
+
+    let Some(Exhibit::Picture { png, .. }) = exhibit::make(&package, &fixtures(), runtime()).unwrap() else {
+        panic!("there is nothing to see");
+    };
+    let shown = image::load_from_memory(&png).unwrap().into_rgb8();
+    assert!(shown.pixels().any(|p| p.0[0] == 255 && p.0[2] < 50), "outlines in orange");
 
     // Of another size than the tiles, and with bright specks that are no nuclei.
     let mut segmenter = Segmenter::new(&package, runtime()).unwrap();
