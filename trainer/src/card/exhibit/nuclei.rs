@@ -25,7 +25,8 @@ pub(super) fn outlined(package: &Package, data: &Path, runtime: &OnnxRuntime) ->
     let (mut plain, mut found, mut truth) = (Vec::new(), Vec::new(), Vec::new());
     for nucleus in nuclei.part(Part::Test).take(COLUMNS) {
         let normalised = segmenter.normalise(&nucleus.image);
-        let mask = segmenter.mask(&segmenter.probabilities(&normalised)?);
+        let probabilities = segmenter.probabilities(&normalised)?;
+        let mask = segmenter.mask(&probabilities);
         let (height, width) = (normalised.height() as i64, normalised.width() as i64);
         let middle = |values: &[f32]| {
             let side = SHOWN.min(height).min(width);

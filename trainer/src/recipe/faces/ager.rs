@@ -21,7 +21,7 @@ use crate::evaluate::faces::verification::Verifier;
 use crate::graphs::{Exportable, GraphPlan, Graphs};
 use crate::nets::age_code::AGES;
 use crate::nets::age_judge::AgeJudge;
-use crate::nets::ager::{Aged, Ager, AgerConfig};
+use crate::nets::ager::{Ager, AgerConfig};
 use crate::nets::face_critic::{FaceCritic, FaceCriticConfig};
 use crate::nets::face_encoder::{FaceEncoder, directions};
 use crate::nets::face_novelty::FaceNovelty;
@@ -79,10 +79,6 @@ pub struct AgerWeights {
     pub own: f64,
     /// To come back from another age: mean absolute difference of the pixels.
     pub cycle: f64,
-    /// To leave pixels alone: the mask's mean.
-    pub mask: f64,
-    /// To change in one place: the mask's mean absolute difference from pixel to pixel.
-    pub edges: f64,
 }
 
 impl AgerRecipeConfig {
@@ -95,8 +91,6 @@ impl AgerRecipeConfig {
             ("identity", w.identity),
             ("own", w.own),
             ("cycle", w.cycle),
-            ("mask", w.mask),
-            ("edges", w.edges),
         ] {
             if !(0.0..=1000.0).contains(&weight) {
                 return Err(format!("family.weights.{name} is {weight}, it must lie in [0, 1000]"));
@@ -126,7 +120,7 @@ impl Graphs for Served {
 
     fn run<O: Ops>(&self, graph: &str, ops: &mut O, inputs: &[O::Tensor]) -> Vec<O::Tensor> {
         if graph == "ager" {
-            vec![self.ager.forward(ops, &inputs[0], &inputs[1]).image]
+            vec![self.ager.forward(ops, &inputs[0], &inputs[1])]
         } else {
             vec![self.novelty.forward(ops, &inputs[0])]
         }
@@ -164,9 +158,8 @@ impl AgerFamily {
         Ok(Self { config: config.clone(), served, critic, judge, encoder, made: None })
     }
 
-    fn age(&self, ops: &mut Eager, images: &Tensor, ages: &Tensor) -> Aged<Tensor> {
-        let aged = self.served.ager.forward(ops, images, ages);
-        Aged { image: aged.image.to_kind(Kind::Float), mask: aged.mask.to_kind(Kind::Float) }
+    fn age(&self, ops: &mut Eager, images: &Tensor, ages: &Tensor) -> Tensor {
+        self.served.ager.forward(ops, images, ages).to_kind(Kind::Float)
     }
 
     fn directions(&self, ops: &mut Eager, images: &Tensor) -> Tensor {
@@ -182,10 +175,10 @@ impl AgerFamily {
         let kept = faces.ages.clamp(AGES[0], AGES[1]).narrow(0, 0, own);
         let target = Tensor::cat(&[&kept, &any.narrow(0, own, n - own)], 0);
         let aged = self.age(ops, &faces.images, &target);
-        let score = self.critic.score(ops, &aged.image, &target, Part::Judge);
+        let score = self.critic.score(ops, &aged, &target, Part::Judge);
         let photograph = self.config.loss.generator(&score);
 
-        let seen = self.config.augmentation.apply(&aged.image);
+        let seen = self.config.augmentation.apply(&aged);
         let logits = self.judge.logits(ops, &seen).to_kind(Kind::Float);
         let age = AgeJudge::surprise(&logits, &target).mean(Kind::Float);
         let years = (AgeJudge::expected(&logits) - &target).abs().mean(Kind::Float);
@@ -194,23 +187,19 @@ impl AgerFamily {
         let identity = 1.0 - cosine;
 
         let difference = |made: &Tensor, wanted: &Tensor| (made - wanted).abs().mean(Kind::Float);
-        let stays = difference(&aged.image.narrow(0, 0, own), &faces.images.narrow(0, 0, own));
-        let (away, home) = (aged.image.narrow(0, n - back, back), faces.ages.narrow(0, n - back, back));
-        let returned = self.age(ops, &away, &home.clamp(AGES[0], AGES[1])).image;
+        let stays = difference(&aged.narrow(0, 0, own), &faces.images.narrow(0, 0, own));
+        let (away, home) = (aged.narrow(0, n - back, back), faces.ages.narrow(0, n - back, back));
+        let returned = self.age(ops, &away, &home.clamp(AGES[0], AGES[1]));
         let cycle = difference(&returned, &faces.images.narrow(0, n - back, back));
-        let mask = aged.mask.mean(Kind::Float);
-        let edges = [2, 3].map(|axis| aged.mask.diff(1, axis, None::<&Tensor>, None::<&Tensor>));
-        let edges = edges.iter().map(|d| d.abs().mean(Kind::Float)).sum::<Tensor>();
+        let change = tch::no_grad(|| difference(&aged, &faces.images));
 
-        self.made = Some((aged.image.detach(), target));
+        self.made = Some((aged.detach(), target));
         let total = &photograph * w.photograph
             + &age * w.age
             + &years * w.years
             + &identity * w.identity
             + &stays * w.own
-            + &cycle * w.cycle
-            + &mask * w.mask
-            + edges * w.edges;
+            + &cycle * w.cycle;
         let parts = vec![
             ("photograph", photograph),
             ("age", age),
@@ -218,7 +207,7 @@ impl AgerFamily {
             ("identity", identity),
             ("own", stays),
             ("cycle", cycle),
-            ("mask", mask),
+            ("change", change),
         ];
         Loss { total, parts }
     }
@@ -262,30 +251,24 @@ impl FaceFamily for AgerFamily {
         let images = faces.images.narrow(0, 0, n);
         let before = self.directions(ops, &images);
         let verifier = Verifier::new(&before, 0.01);
-        let (mut judged, mut verified, mut mask) = (Vec::new(), 0.0, 0.0);
+        let (mut judged, mut verified, mut change) = (Vec::new(), 0.0, 0.0);
         for age in LOOKED_AT {
             let aged = self.age(ops, &images, &faces.ages.narrow(0, 0, n).full_like(age));
-            judged.push(AgeJudge::expected(&self.judge.logits(ops, &aged.image)));
-            verified += verifier.rate(&before, &self.directions(ops, &aged.image));
-            mask += aged.mask.mean(Kind::Double).double_value(&[]);
+            judged.push(AgeJudge::expected(&self.judge.logits(ops, &aged)));
+            verified += verifier.rate(&before, &self.directions(ops, &aged));
+            change += (&aged - &images).abs().mean(Kind::Double).double_value(&[]);
         }
         let count = LOOKED_AT.len() as f64;
         let slope = slope(&LOOKED_AT, &Tensor::stack(&judged, 0));
-        vec![("slope", slope), ("verified", verified / count), ("mask", mask / count)]
+        vec![("slope", slope), ("verified", verified / count), ("change", change / count)]
     }
 
-    /// The faces, at several ages, and the masks of the last.
+    /// The faces, and below them at several ages.
     fn draw(&self, faces: &Batch, grid: &mut Grid) {
         let ops = &mut Eager::exact();
         grid.row(&faces.images);
-        let mut mask = None;
         for age in LOOKED_AT {
-            let aged = self.age(ops, &faces.images, &faces.ages.full_like(age));
-            grid.row(&aged.image);
-            mask = Some(aged.mask);
-        }
-        if let Some(mask) = mask {
-            grid.row(&mask);
+            grid.row(&self.age(ops, &faces.images, &faces.ages.full_like(age)));
         }
     }
 
