@@ -41,5 +41,8 @@ pub(super) fn outlined(package: &Package, data: &Path, runtime: &OnnxRuntime) ->
     for row in [plain, found, truth] {
         grid.row(&Tensor::cat(&row, 0));
     }
-    picture(&grid, "Parts of pictures of the test split, the outlines that the model draws, and the annotators'")
+    picture(
+        &grid,
+        "Parts of pictures of the test split, the outlines that the model draws, and the annotators'",
+    )
 }
