@@ -84,8 +84,13 @@ mod tests {
     fn cargo_config_and_layout_agree_on_where_the_libraries_lie() {
         let config = include_str!("../../.cargo/config.toml");
         let layout = Layout::of(Path::new("/house"), Path::new("/elsewhere"));
-        for relative in [crate::runtime::ONNXRUNTIME_LIBRARY, crate::runtime::LIBTORCH, crate::judges::PYTHON]
-        {
+        let relatives = [
+            crate::runtime::ONNXRUNTIME_LIBRARY,
+            crate::runtime::LIBTORCH,
+            crate::judges::PYTHON,
+            crate::helm::HELM,
+        ];
+        for relative in relatives {
             assert!(config.contains(&format!("\".runtime/{relative}\"")), "{relative}");
             assert_eq!(layout.configured(relative), Path::new("/house/.runtime").join(relative));
         }

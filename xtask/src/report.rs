@@ -63,9 +63,14 @@ impl fmt::Display for Report {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, tally, took } = self;
-        let word = if tally.failed == 0 { "ok    " } else { "FAILED" };
+        let word = match tally {
+            Tally { failed: 1.., .. } => "FAILED",
+            // A step that a machine's want of a tool left out must not look like one that passed.
+            &Tally::SKIPPED => "SKIPPED",
+            _ => "ok    ",
+        };
         write!(f, "{word} {:7.1} s  {name}", took.as_secs_f64())?;
-        if *tally != Tally::PASSED && *tally != Tally::FAILED {
+        if ![Tally::PASSED, Tally::FAILED, Tally::SKIPPED].contains(tally) {
             write!(f, ": {tally}")?;
         }
         Ok(())
@@ -88,5 +93,13 @@ mod tests {
         assert_eq!(report.tally(), Tally { passed: 4, failed: 2, ignored: 0 });
         let shown = report.to_string();
         assert!(shown.contains("FAILED") && shown.contains("tests: 3 passed, 1 failed"), "{shown}");
+    }
+
+    #[test]
+    fn a_step_that_was_left_out_does_not_look_like_one_that_passed() {
+        let mut report = Report::default();
+        report.step("helm", || Ok((Tally::SKIPPED, ())));
+        assert!(report.to_string().contains("SKIPPED"), "{report}");
+        assert_eq!(report.tally().to_string(), "0 passed, 0 failed, 1 skipped");
     }
 }

@@ -15,6 +15,8 @@ impl Tally {
     pub(crate) const PASSED: Self = Self { passed: 1, failed: 0, ignored: 0 };
     /// One thing that failed.
     pub(crate) const FAILED: Self = Self { passed: 0, failed: 1, ignored: 0 };
+    /// One thing that was left out.
+    pub(crate) const SKIPPED: Self = Self { passed: 0, failed: 0, ignored: 1 };
 
     /// The counts of a harness's closing line, as
     /// `test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s`;

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::{
     cargo::cargo,
-    judges,
+    helm, judges,
     layout::Layout,
     pins,
     pip::Pip,
@@ -69,7 +69,13 @@ fn fetch(layout: &Layout, report: &mut Report) -> Env {
     let runtime = report.step("ONNX Runtime", || passed(runtime::onnxruntime(layout, Flavour::Cpu)?));
     let libtorch = report.step("libtorch", || passed(runtime::libtorch(layout)?));
     let python = report.step("Python judges", || passed(judges::python(layout)?));
-    let found = [(ORT_DYLIB_PATH, runtime), (LIBTORCH_VAR, libtorch), (judges::PYTHON_VAR, python)];
+    let helm = report.step("Helm", || skippable(helm::helm(layout)?, helm::NO_GO)).flatten();
+    let found = [
+        (ORT_DYLIB_PATH, runtime),
+        (LIBTORCH_VAR, libtorch),
+        (judges::PYTHON_VAR, python),
+        (helm::HELM_VAR, helm),
+    ];
     env.extend(found.into_iter().filter_map(|(name, path)| Some((name, path?.into_os_string()))));
     env
 }
@@ -138,6 +144,15 @@ fn loader_path(env: &Env, current: Option<OsString>) -> Result<OsString> {
         .context("libtorch's path cannot be put on the loader's path")
 }
 
+/// A tool that a machine may lack: without it the step is skipped, and what that leaves out is said.
+fn skippable<T>(tool: Option<T>, missing: &str) -> Result<(Tally, Option<T>)> {
+    let tally = if tool.is_some() { Tally::PASSED } else { Tally::SKIPPED };
+    if tool.is_none() {
+        eprintln!("SKIPPED, not passed: {missing}; every test that needs it is left out");
+    }
+    Ok((tally, tool))
+}
+
 fn passed<T>(value: T) -> Result<(Tally, T)> {
     Ok((Tally::PASSED, value))
 }
@@ -169,6 +184,12 @@ mod tests {
     #[test]
     fn a_run_without_any_test_is_a_failure() {
         assert_eq!(verdict(Tally::default(), true), Tally::FAILED);
+    }
+
+    #[test]
+    fn a_tool_that_is_not_there_is_skipped_and_not_passed() {
+        assert_eq!(skippable(Some(7), "no go").unwrap(), (Tally::PASSED, Some(7)));
+        assert_eq!(skippable::<()>(None, "no go").unwrap(), (Tally::SKIPPED, None));
     }
 
     #[test]
