@@ -14,9 +14,6 @@ pub(crate) const SHIPPED: [&str; 4] = ["values.yaml", "values-dev.yaml", "values
 /// The roles that run models.
 pub(crate) const WORKERS: [&str; 4] = ["codec", "text", "image", "audio"];
 
-/// Every role at once.
-pub(crate) const EVERY_ROLE: &str = "roles.image.enabled=true,roles.audio.enabled=true";
-
 /// The Helm that `cargo xtask test` builds. Where there is none, the test is left out, and says so.
 pub(crate) struct Helm(PathBuf);
 

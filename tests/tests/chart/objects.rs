@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::chart::{EVERY_ROLE, Helm, SHIPPED, WORKERS, named, strings};
+use crate::chart::{Helm, SHIPPED, WORKERS, named, strings};
 
 #[test]
 fn every_role_has_an_object_of_each_kind() {
     let Some(helm) = Helm::find() else { return };
-    let objects = helm.objects(&["--set", EVERY_ROLE, "--set", "roleDefaults.autoscaling.enabled=true"]);
+    let objects = helm.objects(&["--set", "roleDefaults.autoscaling.enabled=true"]);
     let names: Vec<_> =
         ["audio", "codec", "gateway", "image", "text"].map(|role| format!("fleet-atelier-{role}")).into();
     for kind in [
@@ -30,12 +30,19 @@ fn a_role_that_is_off_leaves_no_object_and_no_route() {
     assert!(text.contains("--route=codec=http://fleet-atelier-codec:50052"), "{text}");
 }
 
+#[test]
+fn roles_may_be_chosen_one_by_one_and_the_gateway_is_always_there() {
+    let Some(helm) = Helm::find() else { return };
+    let objects = helm.objects(&["--set", "roleDefaults.enabled=false,roles.text.enabled=true"]);
+    assert_eq!(objects.names("Deployment"), ["fleet-atelier-gateway", "fleet-atelier-text"]);
+}
+
 /// Whatever points at pods points at those of its role, and at no other's.
 #[test]
 fn selectors_choose_the_pods_of_their_own_role() {
     let Some(helm) = Helm::find() else { return };
     for values in SHIPPED {
-        let objects = helm.objects(&["--values", values, "--set", EVERY_ROLE]);
+        let objects = helm.objects(&["--values", values]);
         for role in WORKERS.into_iter().chain(["gateway"]) {
             let name = format!("-{role}");
             let deployment = objects.one("Deployment", &name);
@@ -69,7 +76,7 @@ fn ends(object: &Value, suffix: &str) -> bool {
 #[test]
 fn services_are_headless_and_say_that_they_speak_http_2_in_the_clear() {
     let Some(helm) = Helm::find() else { return };
-    let objects = helm.objects(&["--set", EVERY_ROLE]);
+    let objects = helm.objects(&[]);
     for service in objects.all("Service") {
         assert_eq!(service["spec"]["clusterIP"], "None");
         let port = &service["spec"]["ports"][0];
@@ -85,7 +92,7 @@ fn services_are_headless_and_say_that_they_speak_http_2_in_the_clear() {
 #[test]
 fn readiness_goes_by_the_health_service_and_liveness_never_does() {
     let Some(helm) = Helm::find() else { return };
-    let objects = helm.objects(&["--set", EVERY_ROLE]);
+    let objects = helm.objects(&[]);
     for role in WORKERS.into_iter().chain(["gateway"]) {
         let container = objects.container(role);
         let port = &named(&container["ports"], "grpc")["containerPort"];

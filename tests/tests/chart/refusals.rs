@@ -33,19 +33,16 @@ const REFUSED: [(&str, &str); 30] = [
     ("roles.text.spread.nodes=\"Never\"", "at '/roles/text/spread/nodes'"),
     ("roles.text.rollout.maxSurge=\"a lot\"", "at '/roles/text/rollout/maxSurge'"),
     // What no schema can see.
-    ("roleDefaults.rollout.maxSurge=0", "roles.codec.rollout.maxUnavailable: is 0"),
+    ("roleDefaults.rollout.maxSurge=0", "roles.audio.rollout.maxUnavailable: is 0"),
     (
         "roles.text.autoscaling={\"enabled\":true,\"minReplicas\":9}",
         "roles.text.autoscaling.minReplicas: is 9, must be at most maxReplicas, 4",
     ),
     (
         "roleDefaults={\"autoscaling\":{\"enabled\":true},\"resources\":{\"requests\":{\"cpu\":null}}}",
-        "roles.codec.autoscaling.enabled: needs roles.codec.resources.requests.cpu",
+        "roles.audio.autoscaling.enabled: needs roles.audio.resources.requests.cpu",
     ),
-    (
-        "roles={\"codec\":{\"enabled\":false},\"text\":{\"enabled\":false}}",
-        "roles: the gateway has no role to forward to",
-    ),
+    ("roleDefaults.enabled=false", "roles: the gateway has no role to forward to"),
     ("test.image=\"\"", "at '/test/image'"),
 ];
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::chart::{EVERY_ROLE, Helm, Objects, SHIPPED, WORKERS, strings};
+use crate::chart::{Helm, Objects, SHIPPED, WORKERS, strings};
 
 /// Every pod of a release: those of Deployments, and the test's.
 fn pods(objects: &Objects) -> Vec<&Value> {
@@ -15,7 +15,7 @@ fn no_container_is_root_or_can_write_to_its_image_or_has_a_capability() {
     let Some(helm) = Helm::find() else { return };
     let fill = r#"models={"from":"initContainer","image":"fetch:1"}"#;
     for values in SHIPPED {
-        let objects = helm.objects(&["--values", values, "--set", EVERY_ROLE, "--set-json", fill]);
+        let objects = helm.objects(&["--values", values, "--set-json", fill]);
         let pods = pods(&objects);
         assert_eq!(pods.len(), 6);
         for pod in pods {
@@ -42,7 +42,7 @@ fn no_container_is_root_or_can_write_to_its_image_or_has_a_capability() {
 #[test]
 fn only_the_gateway_reaches_a_role_and_a_role_reaches_nobody() {
     let Some(helm) = Helm::find() else { return };
-    let objects = helm.objects(&["--set", EVERY_ROLE]);
+    let objects = helm.objects(&[]);
     let deny = &objects.one("NetworkPolicy", "-default-deny")["spec"];
     assert_eq!(strings(&deny["policyTypes"]), ["Ingress", "Egress"]);
     assert!(deny["ingress"].is_null() && deny["egress"].is_null());
