@@ -12,12 +12,12 @@ use std::time::Instant;
 use atelier_package::{Bindings, GraphSpec, Tensor};
 use tokio::sync::oneshot;
 
-use crate::EngineError;
 use crate::gauge::Gauge;
 use crate::runtime::session::{Factory, Runner};
 use crate::sizes::Sizes;
 use crate::stats::{GraphStats, Health};
 use crate::turnstile::Turnstile;
+use crate::{EngineError, Terms};
 use scheduler::{Event, Limits, RequestId, Scheduler};
 use shared::{CancelOnDrop, Counts, Pending, Reply, Shared, State};
 
@@ -99,24 +99,44 @@ impl GraphHandle {
         self.shared.setup.sizes.as_slice()
     }
 
+    /// Whether requests are joined row by row. If not, each runs alone, as it is.
+    pub fn joins_requests(&self) -> bool {
+        self.shared.setup.joinable
+    }
+
+    /// The most rows that one request may have.
+    pub fn max_rows(&self) -> usize {
+        self.shared.setup.queue_rows
+    }
+
+    /// How many sessions run the graph.
+    pub fn workers(&self) -> usize {
+        self.shared.workers
+    }
+
+    /// [Runs](GraphHandle::run_on) the graph as everybody, until `deadline`.
+    pub async fn run(
+        &self,
+        inputs: Vec<Tensor>,
+        deadline: Option<Instant>,
+    ) -> Result<Vec<Tensor>, EngineError> {
+        self.run_on(inputs, Terms { deadline, ..Terms::default() }).await
+    }
+
     /// Runs the graph: inputs and outputs in the order of the [spec](GraphHandle::spec), each with the same
     /// number of rows along `batch`.
     ///
     /// Under [`Batching::Exact`](crate::Batching) the outputs are the same bits whatever else is being served.
     /// Dropping the future cancels the request: what waits leaves the queue at once.
     ///
-    /// A `deadline` needs tokio's timer. Errors: `InvalidInput`, `QueueFull`, `DeadlineExceeded`, `Loading`,
+    /// A deadline needs tokio's timer. Errors: `InvalidInput`, `QueueFull`, `DeadlineExceeded`, `Loading`,
     /// `Draining`, `Runtime`.
-    pub async fn run(
-        &self,
-        inputs: Vec<Tensor>,
-        deadline: Option<Instant>,
-    ) -> Result<Vec<Tensor>, EngineError> {
+    pub async fn run_on(&self, inputs: Vec<Tensor>, terms: Terms) -> Result<Vec<Tensor>, EngineError> {
         let rows = self.check(&inputs)?;
-        let (id, mut reply) = self.submit(inputs, rows, deadline)?;
+        let (id, mut reply) = self.submit(inputs, rows, terms)?;
         let mut cancel = CancelOnDrop { shared: &self.shared, id: Some(id) };
         let gone = || EngineError::Runtime("the worker went away without an answer".into());
-        let answer = match deadline {
+        let answer = match terms.deadline {
             None => (&mut reply).await.map_err(|_| gone()),
             Some(deadline) => match tokio::time::timeout_at(deadline.into(), &mut reply).await {
                 Ok(answer) => answer.map_err(|_| gone()),
@@ -147,6 +167,11 @@ impl GraphHandle {
             failed: counts.failed.get(),
             batches: counts.batches.get(),
             rows: counts.rows.get(),
+            answered_time: counts.answered_time.get(),
+            failed_time: counts.failed_time.get(),
+            queued_time: counts.queued_time.get(),
+            computed_time: counts.computed_time.get(),
+            last_answer: counts.last_answer.get(),
         }
     }
 
@@ -215,7 +240,7 @@ impl GraphHandle {
         &self,
         inputs: Vec<Tensor>,
         rows: usize,
-        deadline: Option<Instant>,
+        terms: Terms,
     ) -> Result<(RequestId, oneshot::Receiver<Reply>), EngineError> {
         let shared = &self.shared;
         // While a session is made anew for the first time requests may wait; it takes milliseconds.
@@ -238,7 +263,8 @@ impl GraphHandle {
             queued: shared.queued.hold(1),
         };
         state.pending.insert(id, pending);
-        shared.step(&mut state, Event::Submit { id, rows, deadline });
+        let Terms { deadline, priority } = terms;
+        shared.step(&mut state, Event::Submit { id, rows, deadline, priority });
         let admitted = state.pending.contains_key(&id);
         drop(state);
         if admitted {

@@ -1,7 +1,8 @@
 //! Counts that cannot leak: what is added is taken away when a guard is dropped, on whichever path.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
 
 /// A number of things there are just now.
 #[derive(Debug, Clone, Default)]
@@ -44,6 +45,39 @@ impl Counter {
 
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed) as u64
+    }
+}
+
+/// A sum of times, to the nanosecond. It is full after 584 years.
+#[derive(Debug, Default)]
+pub(crate) struct Elapsed(AtomicU64);
+
+impl Elapsed {
+    pub(crate) fn add(&self, time: Duration) {
+        self.0.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// When something happened last, to the millisecond.
+#[derive(Debug, Default)]
+pub(crate) struct Last(AtomicU64);
+
+impl Last {
+    /// It happens now.
+    pub(crate) fn now(&self) {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.0.fetch_max(u64::try_from(since.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> Option<SystemTime> {
+        match self.0.load(Ordering::Relaxed) {
+            0 => None,
+            ms => SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms)),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a graph is doing, for metrics and health.
 
+use std::time::{Duration, SystemTime};
+
 /// A snapshot of a stateless graph's gauges and counters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct GraphStats {
@@ -19,6 +21,16 @@ pub struct GraphStats {
     pub batches: u64,
     /// Rows in them, without padding.
     pub rows: u64,
+    /// The time of the requests that were answered, from their arrival to their answer, in sum.
+    pub answered_time: Duration,
+    /// The time of the requests that failed, expired or were given up, from their arrival on, in sum.
+    pub failed_time: Duration,
+    /// The time that requests waited for a worker, in sum.
+    pub queued_time: Duration,
+    /// The time that requests' batches were computed, in sum: a batch of three requests counts three times.
+    pub computed_time: Duration,
+    /// When a request was last answered; `None` where none was.
+    pub last_answer: Option<SystemTime>,
 }
 
 /// A snapshot of a decoder's gauges and counters.

@@ -1,13 +1,15 @@
 //! Which rows run next: a pure state machine, without clocks, threads or channels.
 //!
 //! Requests wait in the order of their deadlines; those without one as if it were [`PATIENCE`] after they
-//! came, so that none waits for ever behind newer ones. A batch is formed only when a worker asks for one
+//! came, so that none waits for ever behind newer ones. A priority is worth [`PATIENCE`] in that order. A batch is formed only when a worker asks for one
 //! (late binding), at once from what is there. A request of more rows than a batch holds is run in parts.
 //! What expires or is cancelled leaves at once, also while every worker is busy.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::{Duration, Instant};
+
+use crate::Priority;
 
 /// The deadline by which a request without one is ordered.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,7 +37,7 @@ pub(crate) struct Limits {
 #[derive(Debug, Clone)]
 pub(crate) enum Event {
     /// A request of so many rows, at least 1.
-    Submit { id: RequestId, rows: usize, deadline: Option<Instant> },
+    Submit { id: RequestId, rows: usize, deadline: Option<Instant>, priority: Priority },
     /// Its caller went away.
     Cancel { id: RequestId },
     /// Time passed.
@@ -85,7 +87,7 @@ pub(crate) enum Failure {
     Aborted,
 }
 
-/// Order in the queue: by deadline, then by arrival.
+/// Order in the queue: by deadline and priority, then by arrival.
 type Turn = (Instant, RequestId);
 
 #[derive(Debug)]
@@ -138,7 +140,9 @@ impl Scheduler {
         // Before anything else: what is expired must not be run, nor keep anyone out.
         self.expire(now, &mut actions);
         match event {
-            Event::Submit { id, rows, deadline } => self.submit(now, id, rows, deadline, &mut actions),
+            Event::Submit { id, rows, deadline, priority } => {
+                self.submit(now, (rank(now, deadline, priority), id), rows, deadline, &mut actions);
+            }
             Event::Cancel { id } => self.remove(id),
             Event::Tick => {}
             Event::Take => self.take(now, &mut actions),
@@ -167,12 +171,12 @@ impl Scheduler {
     fn submit(
         &mut self,
         now: Instant,
-        id: RequestId,
+        turn: Turn,
         rows: usize,
         deadline: Option<Instant>,
         actions: &mut Vec<Action>,
     ) {
-        let turn = (deadline.unwrap_or(now + PATIENCE), id);
+        let (_, id) = turn;
         let full = self.queue.len() >= self.limits.requests || self.queued_rows + rows > self.limits.rows;
         let why = if self.draining {
             Refusal::Draining
@@ -278,6 +282,18 @@ impl Scheduler {
         {
             self.queued_rows -= entry.rows - entry.taken;
         }
+    }
+}
+
+/// The instant by which a request that comes now is ordered.
+fn rank(now: Instant, deadline: Option<Instant>, priority: Priority) -> Instant {
+    let patient = now + PATIENCE;
+    let rank = deadline.unwrap_or(patient);
+    match priority {
+        Priority::Normal => rank,
+        // Bounded, or a far deadline would make little of a priority.
+        Priority::High => rank.min(patient).checked_sub(PATIENCE).unwrap_or(now),
+        Priority::Low => rank.min(patient) + PATIENCE,
     }
 }
 

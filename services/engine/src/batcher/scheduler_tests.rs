@@ -15,7 +15,7 @@ fn ms(n: u64) -> Duration {
 }
 
 fn submit(s: &mut Scheduler, now: Instant, id: u64, rows: usize, deadline: Option<Instant>) -> Vec<Action> {
-    s.step(now, Event::Submit { id, rows, deadline })
+    s.step(now, Event::Submit { id, rows, deadline, priority: Priority::Normal })
 }
 
 fn run_of(actions: &[Action]) -> (BatchId, Parts) {
@@ -33,6 +33,33 @@ fn the_earliest_deadline_goes_first_and_no_deadline_last() {
     assert!(submit(&mut s, t, 3, 1, Some(t + ms(20))).is_empty());
     let (_, parts) = run_of(&s.step(t, Event::Take));
     assert_eq!(parts, vec![(3, 0..1), (2, 0..1), (1, 0..2)]);
+}
+
+#[test]
+fn a_priority_goes_before_deadlines_and_within_it_they_count() {
+    let (mut s, t) = (Scheduler::new(Limits { batch: 1, ..limits() }), Instant::now());
+    let asks = [
+        (1, None, Priority::Low),
+        (2, Some(t + ms(1)), Priority::Low),
+        (3, None, Priority::Normal),
+        (4, Some(t + ms(40)), Priority::Normal),
+        (5, Some(t + 4 * PATIENCE), Priority::High),
+        (6, Some(t + ms(900)), Priority::High),
+    ];
+    for (id, deadline, priority) in asks {
+        assert!(s.step(t, Event::Submit { id, rows: 1, deadline, priority }).is_empty());
+    }
+    let order: Vec<RequestId> = asks.iter().map(|_| run_of(&s.step(t, Event::Take)).1[0].0).collect();
+    assert_eq!(order, [6, 5, 4, 3, 2, 1]);
+}
+
+#[test]
+fn a_low_priority_does_not_wait_for_ever() {
+    let (mut s, t) = (Scheduler::new(Limits { batch: 1, ..limits() }), Instant::now());
+    s.step(t, Event::Submit { id: 1, rows: 1, deadline: None, priority: Priority::Low });
+    let later = t + 2 * PATIENCE;
+    submit(&mut s, later, 2, 1, Some(later + ms(1)));
+    assert_eq!(run_of(&s.step(later, Event::Take)).1, vec![(1, 0..1)]);
 }
 
 #[test]
@@ -212,7 +239,7 @@ proptest! {
                         rows, due, deadline, run: BTreeSet::new(), finished: BTreeSet::new(), over: false,
                     };
                     seen.insert(next, fresh);
-                    Event::Submit { id: next, rows, deadline }
+                    Event::Submit { id: next, rows, deadline, priority: Priority::Normal }
                 }
                 Op::Cancel(n) => {
                     let alive: Vec<u64> = seen.iter().filter(|(_, r)| !r.over).map(|(id, _)| *id).collect();

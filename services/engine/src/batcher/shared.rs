@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::Setup;
 use super::scheduler::{Action, BatchId, Event, Failure, Refusal, RequestId, Scheduler};
 use crate::EngineError;
-use crate::gauge::{Counter, Gauge, Held};
+use crate::gauge::{Counter, Elapsed, Gauge, Held, Last};
 
 pub(super) struct Shared {
     pub(super) setup: Setup,
@@ -39,6 +39,11 @@ pub(super) struct Counts {
     pub(super) failed: Counter,
     pub(super) batches: Counter,
     pub(super) rows: Counter,
+    pub(super) answered_time: Elapsed,
+    pub(super) failed_time: Elapsed,
+    pub(super) queued_time: Elapsed,
+    pub(super) computed_time: Elapsed,
+    pub(super) last_answer: Last,
 }
 
 pub(super) struct State {
@@ -83,6 +88,10 @@ impl Shared {
         for action in state.scheduler.step(Instant::now(), event) {
             match action {
                 Action::Run { batch, parts } => {
+                    // What is run in parts has waited until its first part was taken.
+                    for (id, _) in parts.iter().filter(|(_, rows)| rows.start == 0) {
+                        state.pending.get(id).inspect(|p| self.counts.queued_time.add(p.submitted.elapsed()));
+                    }
                     let inputs = |id: &RequestId| state.pending.get(id).map(|p| Arc::clone(&p.inputs));
                     let parts =
                         parts.into_iter().filter_map(|(id, r)| inputs(&id).map(|i| (id, r, i))).collect();
@@ -98,6 +107,7 @@ impl Shared {
                     state.reply(&self.setup.name, id, |_| Err(error));
                 }
                 Action::Fail { id, why } => {
+                    state.pending.get(&id).inspect(|p| self.counts.failed_time.add(p.submitted.elapsed()));
                     let error = match why {
                         Failure::Expired => {
                             self.counts.expired.add(1);
@@ -116,6 +126,8 @@ impl Shared {
                 }
                 Action::Answer { id } => {
                     self.counts.answered.add(1);
+                    self.counts.last_answer.now();
+                    state.pending.get(&id).inspect(|p| self.counts.answered_time.add(p.submitted.elapsed()));
                     state.reply(&self.setup.name, id, assemble);
                 }
             }

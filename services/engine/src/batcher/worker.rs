@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use atelier_package::Tensor;
 
@@ -45,8 +46,11 @@ pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
         // Only now that it can run at once is the batch formed: until here others could still join it.
         let Some(job) = shared.step(&mut shared.state(), Event::Take) else { continue };
         let running = shared.running.hold(job.parts.len());
+        let started = Instant::now();
         let result = run(shared, session.as_mut(), &job);
         drop(pass);
+        let requests = u32::try_from(job.parts.len()).unwrap_or(u32::MAX);
+        shared.counts.computed_time.add(started.elapsed().saturating_mul(requests));
         drop(running);
         let ok = match result {
             Ok(outputs) => {
