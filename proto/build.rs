@@ -5,16 +5,18 @@ use std::path::PathBuf;
 
 use protox::Compiler;
 
-const SOURCES: [&str; 5] = [
+const SOURCES: [&str; 6] = [
     "atelier/audio/v1/audio.proto",
     "atelier/codec/v1/codec.proto",
     "atelier/image/v1/image.proto",
     "atelier/models/v1/models.proto",
     "atelier/text/v1/text.proto",
+    "inference/inference.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=atelier");
+    println!("cargo:rerun-if-changed=inference");
 
     let mut compiler = Compiler::new(["."])?;
     // Imports, so that reflection can resolve every type; source info, so that comments become rustdoc.
@@ -25,6 +27,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         .bytes(".atelier.codec.v1.Image.data")
         .bytes(".atelier.audio.v1.Chunk.data")
+        .bytes(".inference.ModelInferRequest.raw_input_contents")
+        .bytes(".inference.ModelInferResponse.raw_output_contents")
         .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

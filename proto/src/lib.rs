@@ -41,6 +41,13 @@ pub mod image {
     }
 }
 
+/// Raw tensors by the Open Inference Protocol: `GRPCInferenceService`. The package has no version of its own: its
+/// names are those of the public specification.
+#[allow(missing_docs, clippy::all)]
+pub mod inference {
+    tonic::include_proto!("inference");
+}
+
 /// What the fleet serves: `ModelService`.
 pub mod models {
     /// Version 1 of `atelier.models`.

@@ -169,18 +169,27 @@ impl TensorSpec {
                 self.shape_text()
             ))
         };
-        if tensor.dtype() != self.dtype || tensor.shape().len() != self.shape.len() {
+        if tensor.dtype() != self.dtype {
             return Err(wrong(String::new()));
         }
-        for (dim, &size) in self.shape.iter().zip(tensor.shape()) {
+        self.check_sizes(tensor.shape(), bindings).map_err(wrong)
+    }
+
+    /// Whether the dimensions `sizes` fit, as for [`check_shape`](Self::check_shape). The error is what there is to
+    /// add to "but this shape is right": nothing, or ", with batch at least 1".
+    pub fn check_sizes(&self, sizes: &[usize], bindings: &mut Bindings) -> Result<(), String> {
+        if sizes.len() != self.shape.len() {
+            return Err(String::new());
+        }
+        for (dim, &size) in self.shape.iter().zip(sizes) {
             match dim {
                 Dim::Fixed(n) if *n == size => {}
-                Dim::Fixed(_) => return Err(wrong(String::new())),
-                Dim::Symbol(s) if size == 0 => return Err(wrong(format!(", with {s} at least 1"))),
+                Dim::Fixed(_) => return Err(String::new()),
+                Dim::Symbol(s) if size == 0 => return Err(format!(", with {s} at least 1")),
                 Dim::Symbol(s) => {
                     let bound = *bindings.entry(s.clone()).or_insert(size);
                     if bound != size {
-                        return Err(wrong(format!(", with {s} = {bound} as in the tensors before it")));
+                        return Err(format!(", with {s} = {bound} as in the tensors before it"));
                     }
                 }
             }
