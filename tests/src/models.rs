@@ -35,6 +35,7 @@ impl Shipped {
             "gan" | "ager" => "image",
             "wavenet" => "audio",
             "char-rnn" => "text",
+            "onnx" => "tensor",
             _ => "codec",
         }
     }

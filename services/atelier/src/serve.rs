@@ -39,6 +39,8 @@ pub(crate) enum ServeCommand {
     Text(RoleFlags),
     /// Speech, sample by sample
     Audio(RoleFlags),
+    /// Raw tensors of any ONNX graph
+    Tensor(RoleFlags),
 }
 
 /// Serves the whole fleet in this process, until it is told to stop.
@@ -72,6 +74,7 @@ pub(crate) fn serve(command: &ServeCommand) -> Result<(), Failure> {
         ServeCommand::Image(flags) => (flags, Domain::Image),
         ServeCommand::Text(flags) => (flags, Domain::Text),
         ServeCommand::Audio(flags) => (flags, Domain::Audio),
+        ServeCommand::Tensor(flags) => (flags, Domain::Tensor),
     };
     let config = flags.config(domain.default_listen())?;
     if flags.common.print_config {

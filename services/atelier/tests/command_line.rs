@@ -44,6 +44,7 @@ fn help_documents_the_exit_codes_and_every_command_has_help() {
         &["serve", "image"],
         &["serve", "text"],
         &["serve", "audio"],
+        &["serve", "tensor"],
         &["models"],
         &["codec", "denoise"],
         &["codec", "encode"],

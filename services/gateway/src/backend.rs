@@ -9,6 +9,7 @@ use http::Uri;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::config::{GatewayConfig, GatewayError, Route};
+use crate::inference;
 
 /// How often a silent role is asked whether it still lives, and how long it may take to answer.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -30,6 +31,7 @@ pub(crate) struct Backend {
 pub(crate) fn all(config: &GatewayConfig) -> Result<Vec<Arc<Backend>>, GatewayError> {
     let own = [
         MODEL_SERVICE,
+        inference::SERVICE_NAME,
         atelier_chassis::health::SERVICE,
         "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",

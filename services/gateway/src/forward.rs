@@ -16,26 +16,27 @@ use tonic::TimeoutExpired;
 use tower::{Service, ServiceExt};
 
 use crate::backend::Backend;
+use crate::inference::{Fate, Inference, SERVICE_NAME};
 
 /// Goes by the service's name in the path, `/package.Service/Method`.
 #[derive(Debug, Clone)]
 pub(crate) struct Forward {
     owners: Arc<HashMap<String, Arc<Backend>>>,
+    inference: Inference,
 }
 
 impl Forward {
-    pub(crate) fn new(backends: &[Arc<Backend>]) -> Self {
+    pub(crate) fn new(backends: &[Arc<Backend>], inference: Inference) -> Self {
         let owners = backends.iter().flat_map(|backend| {
             backend.services.iter().map(|service| (service.clone(), Arc::clone(backend)))
         });
-        Self { owners: Arc::new(owners.collect()) }
+        Self { owners: Arc::new(owners.collect()), inference }
     }
 
     fn owner(&self, path: &str) -> Result<Arc<Backend>, ServiceError> {
-        let service =
-            path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|(service, _)| service);
-        service.and_then(|service| self.owners.get(service)).cloned().ok_or_else(|| {
+        service_of(path).and_then(|service| self.owners.get(service)).cloned().ok_or_else(|| {
             let mut known: Vec<&str> = self.owners.keys().map(String::as_str).collect();
+            known.push(SERVICE_NAME);
             known.sort_unstable();
             let services = known.join(", ");
             ServiceError::unimplemented(format!("no role serves {path}; the fleet's services: {services}"))
@@ -53,19 +54,36 @@ impl Service<Request> for Forward {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request) -> ResponseFuture {
+    fn call(&mut self, request: Request) -> ResponseFuture {
+        if service_of(request.uri().path()) == Some(SERVICE_NAME) {
+            let inference = self.inference.clone();
+            return Box::pin(async move {
+                Ok(match inference.take(request).await {
+                    Fate::Answered(response) => response,
+                    Fate::Routed(request, backend) => forward(request, backend).await,
+                })
+            });
+        }
         let backend = match self.owner(request.uri().path()) {
             Ok(backend) => backend,
             Err(error) => return Box::pin(std::future::ready(Ok(error.into_response()))),
         };
-        prepare(&mut request);
-        Box::pin(async move {
-            match backend.channel.clone().oneshot(request).await {
-                Ok(response) => Ok(body::Watched::wrap(response, backend)),
-                Err(error) => Ok(failed(&backend, &error).into_response()),
-            }
-        })
+        Box::pin(async move { Ok(forward(request, backend).await) })
     }
+}
+
+/// Sends a request to a role; its answer, or that there is none.
+async fn forward(mut request: Request, backend: Arc<Backend>) -> Response {
+    prepare(&mut request);
+    match backend.channel.clone().oneshot(request).await {
+        Ok(response) => body::Watched::wrap(response, backend),
+        Err(error) => failed(&backend, &error).into_response(),
+    }
+}
+
+/// The name of the service in a gRPC path.
+fn service_of(path: &str) -> Option<&str> {
+    path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|(service, _)| service)
 }
 
 /// Makes of a request that we received the one that we send.

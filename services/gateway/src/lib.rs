@@ -1,8 +1,8 @@
 //! The gateway: the one door of the fleet.
 //!
 //! It forwards any gRPC method to the role that owns it, by the service's name in the path and without
-//! decoding messages, so that a new method or a new field of a role costs nothing here. What it answers
-//! itself: `ModelService` for the whole fleet, health per service (following the roles), reflection for
+//! decoding messages, so that a new method or a new field of a role costs nothing here. Requests on raw tensors,
+//! which every role speaks, go to the role that has the model. What it answers itself: `ModelService` for the whole fleet, health per service (following the roles), reflection for
 //! everything.
 //!
 //! ```no_run
@@ -27,6 +27,7 @@ mod backend;
 mod config;
 mod follow;
 mod forward;
+mod inference;
 mod models;
 
 use std::sync::Arc;
@@ -38,12 +39,14 @@ use tokio::net::TcpListener;
 use backend::Backend;
 pub use config::{GatewayConfig, GatewayError, Route};
 use forward::Forward;
+use inference::{Catalog, Inference, SERVICE_NAME as INFERENCE_SERVICE};
 use models::FleetModels;
 
 /// The gateway, not yet listening.
 pub struct Gateway {
     server: Server,
     backends: Vec<Arc<Backend>>,
+    catalog: Arc<Catalog>,
 }
 
 impl Gateway {
@@ -53,13 +56,17 @@ impl Gateway {
         let models = FleetModels::new(backends.clone());
         let models =
             ModelServiceServer::new(models).max_decoding_message_size(config.server.max_message_bytes);
+        let catalog = Arc::new(Catalog::new(backends.clone()));
+        let max_message_bytes = config.server.max_message_bytes;
         let server = Server::new("gateway", config.server)
             .add_service(models)
             .descriptor_set(atelier_proto::FILE_DESCRIPTOR_SET)
-            .fallback(Forward::new(&backends));
+            .add_name(INFERENCE_SERVICE);
+        let inference = Inference::new(Arc::clone(&catalog), server.health(), max_message_bytes);
+        let server = server.fallback(Forward::new(&backends, inference));
         let services = backends.iter().flat_map(|backend| backend.services.iter());
         let server = services.fold(server, |server, service| server.add_name(service.as_str()));
-        Ok(Self { server, backends })
+        Ok(Self { server, backends, catalog })
     }
 
     /// Adds what reflection resolves beyond the fleet's own API: an encoded `FileDescriptorSet`.
@@ -82,7 +89,7 @@ impl Gateway {
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<Drained, ServeError> {
         // Dropped, and so ended, with this future.
-        let _following = follow::start(self.server.health(), &self.backends, MODEL_SERVICE);
+        let _following = follow::start(self.server.health(), &self.backends, &self.catalog, MODEL_SERVICE);
         self.server.serve(listener, shutdown).await
     }
 }

@@ -48,14 +48,16 @@ pub(crate) struct Listen {
     pub(crate) text: SocketAddr,
     /// Default 127.0.0.1:0.
     pub(crate) audio: SocketAddr,
+    /// Default 127.0.0.1:0.
+    pub(crate) tensor: SocketAddr,
 }
 
-/// The configuration of `atelier serve codec`, `image`, `text` and `audio`.
+/// The configuration of `atelier serve codec`, `image`, `text`, `audio` and `tensor`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct RoleConfig {
     /// Where it listens. Default 127.0.0.1, port 50052 for codec, 50053 for text, 50054 for image, 50055 for
-    /// audio.
+    /// audio, 50056 for tensor.
     pub(crate) listen: SocketAddr,
     /// As for `up`.
     pub(crate) models: PathBuf,
@@ -142,7 +144,14 @@ impl Default for UpConfig {
 impl Default for Listen {
     fn default() -> Self {
         let free = loopback(0);
-        Self { gateway: loopback(GATEWAY_PORT), codec: free, image: free, text: free, audio: free }
+        Self {
+            gateway: loopback(GATEWAY_PORT),
+            codec: free,
+            image: free,
+            text: free,
+            audio: free,
+            tensor: free,
+        }
     }
 }
 

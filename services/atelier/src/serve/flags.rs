@@ -80,17 +80,20 @@ pub(crate) struct UpFlags {
     /// Where the audio role listens [default: 127.0.0.1, a free port]
     #[arg(long, value_name = "ADDRESS")]
     audio_listen: Option<SocketAddr>,
+    /// Where the tensor role listens [default: 127.0.0.1, a free port]
+    #[arg(long, value_name = "ADDRESS")]
+    tensor_listen: Option<SocketAddr>,
     #[command(flatten)]
     pub(crate) common: CommonFlags,
 }
 
-/// Flags of `atelier serve codec`, `image`, `text` and `audio`.
+/// Flags of `atelier serve codec`, `image`, `text`, `audio` and `tensor`.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct RoleFlags {
     #[command(flatten)]
     models: ModelFlags,
     /// Where it listens [default: 127.0.0.1, port 50052 for codec, 50053 for text, 50054 for image, 50055 for
-    /// audio]
+    /// audio, 50056 for tensor]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
     #[command(flatten)]
@@ -130,6 +133,7 @@ impl UpFlags {
         lay(&mut layers, "listen.image", self.image_listen)?;
         lay(&mut layers, "listen.text", self.text_listen)?;
         lay(&mut layers, "listen.audio", self.audio_listen)?;
+        lay(&mut layers, "listen.tensor", self.tensor_listen)?;
         self.common.finish(layers)
     }
 }

@@ -13,8 +13,12 @@ use atelier_package::Kind;
 use atelier_proto::audio::v1::audio_service_server::{AudioServiceServer, SERVICE_NAME as AUDIO_SERVICE};
 use atelier_proto::codec::v1::codec_service_server::{CodecServiceServer, SERVICE_NAME as CODEC_SERVICE};
 use atelier_proto::image::v1::image_service_server::{ImageServiceServer, SERVICE_NAME as IMAGE_SERVICE};
+use atelier_proto::inference::grpc_inference_service_server::{
+    GrpcInferenceServiceServer, SERVICE_NAME as INFERENCE_SERVICE,
+};
 use atelier_proto::models::v1::model_service_server::{ModelServiceServer, SERVICE_NAME as MODEL_SERVICE};
 use atelier_proto::text::v1::text_service_server::{SERVICE_NAME as TEXT_SERVICE, TextServiceServer};
+use atelier_tensor::Tensors;
 use atelier_text::Text;
 use tokio::task::JoinHandle;
 use tonic::server::NamedService;
@@ -37,11 +41,13 @@ pub(super) enum Domain {
     Text,
     /// Speech, sample by sample.
     Audio,
+    /// Raw tensors of any graph.
+    Tensor,
 }
 
 impl Domain {
     /// All of them.
-    pub(super) const ALL: [Self; 4] = [Self::Codec, Self::Image, Self::Text, Self::Audio];
+    pub(super) const ALL: [Self; 5] = [Self::Codec, Self::Image, Self::Text, Self::Audio, Self::Tensor];
 
     /// The name of the role.
     pub(super) fn name(self) -> &'static str {
@@ -50,6 +56,7 @@ impl Domain {
             Self::Image => "image",
             Self::Text => "text",
             Self::Audio => "audio",
+            Self::Tensor => "tensor",
         }
     }
 
@@ -67,16 +74,18 @@ impl Domain {
             Self::Image => &[Kind::Gan, Kind::Ager],
             Self::Text => &[Kind::CharRnn],
             Self::Audio => &[Kind::Wavenet],
+            Self::Tensor => &[Kind::Onnx],
         }
     }
 
-    /// The full name of its gRPC service.
+    /// The full name of its gRPC service. Raw tensors are served by every role, by this one alone.
     pub(super) fn service(self) -> &'static str {
         match self {
             Self::Codec => CODEC_SERVICE,
             Self::Image => IMAGE_SERVICE,
             Self::Text => TEXT_SERVICE,
             Self::Audio => AUDIO_SERVICE,
+            Self::Tensor => INFERENCE_SERVICE,
         }
     }
 
@@ -87,13 +96,17 @@ impl Domain {
             Self::Text => 50053,
             Self::Image => 50054,
             Self::Audio => 50055,
+            Self::Tensor => 50056,
         };
         (Ipv4Addr::LOCALHOST, port).into()
     }
 
     /// What the gateway must know of it.
     pub(super) fn route(self, uri: String) -> Route {
-        Route { role: self.name().into(), services: vec![self.service().into()], uri }
+        // Which role has a model for raw tensors the gateway finds out by itself.
+        let own = |service: &&str| *service != INFERENCE_SERVICE;
+        let services = Some(self.service()).filter(own).map(str::to_owned).into_iter().collect();
+        Route { role: self.name().into(), services, uri }
     }
 }
 
@@ -113,9 +126,13 @@ pub(super) fn server(domain: Domain, config: &ServerConfig) -> (Server, Fill) {
     let server = Server::new(domain.name(), config.clone())
         .descriptor_set(atelier_proto::FILE_DESCRIPTOR_SET)
         .add_service(models.clone());
+    let tensors = Tensors::new(domain.kinds());
+    let server =
+        server.add_service(GrpcInferenceServiceServer::new(tensors.clone()).max_decoding_message_size(limit));
     let give_models = move |engine: &Engine| {
         let own = OwnModels::new(engine.clone(), domain);
         models.set(ModelServiceServer::new(own).max_decoding_message_size(limit));
+        tensors.set(engine.clone());
     };
     let (server, give_service) = match domain {
         Domain::Codec => add(server, move |engine| {
@@ -130,6 +147,8 @@ pub(super) fn server(domain: Domain, config: &ServerConfig) -> (Server, Fill) {
         Domain::Audio => add(server, move |engine| {
             AudioServiceServer::new(Speech::new(engine)).max_decoding_message_size(limit)
         }),
+        // It has no service but that for raw tensors.
+        Domain::Tensor => (server, Box::new(|_| {}) as Give),
     };
     let give = Box::new(move |engine: Engine| {
         give_models(&engine);
@@ -164,7 +183,7 @@ impl Fill {
     }
 }
 
-/// `atelier serve codec`, `image`, `text` and `audio`.
+/// `atelier serve codec`, `image`, `text`, `audio` and `tensor`.
 ///
 /// # Errors
 /// `CannotServe` where it cannot start.

@@ -76,6 +76,7 @@ impl Sockets {
                 Domain::Image => addresses.image,
                 Domain::Text => addresses.text,
                 Domain::Audio => addresses.audio,
+                Domain::Tensor => addresses.tensor,
             };
             let (listener, bound) = listen::bind(&format!("{} role", domain.name()), address).await?;
             roles.push((domain, listener, bound));
@@ -130,7 +131,8 @@ impl Fleet {
     async fn ready(&self, engine: &Engine, stop: &CancellationToken) -> Result<bool, Failure> {
         let (served, empty): (Vec<Domain>, Vec<Domain>) =
             Domain::ALL.into_iter().partition(|domain| watch::serves(engine, *domain));
-        for domain in empty {
+        // No role needs packages of any ONNX file; raw tensors are served without.
+        for domain in empty.into_iter().filter(|domain| *domain != Domain::Tensor) {
             tracing::warn!(role = domain.name(), "no package for this role: its service is not served");
         }
         let heard = async {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use atelier_chassis::Health;
 use atelier_chassis::health::OVERALL;
 use atelier_engine::{Engine, Health as Worker};
+use atelier_proto::inference::grpc_inference_service_server::SERVICE_NAME as INFERENCE_SERVICE;
 use tokio::task::JoinHandle;
 
 use super::role::Domain;
@@ -23,12 +24,13 @@ pub(super) fn follow(health: Health, engine: Engine, domain: Domain) -> JoinHand
     })
 }
 
-/// Says that the role, and its service, are served if any of its models is.
+/// Says that the role, and its services, are served if any of its models is.
 pub(super) fn update(health: &Health, engine: &Engine, domain: Domain) {
     let serving = serves(engine, domain);
     if health.is_serving(domain.service()) != Some(serving) {
         tracing::info!(role = domain.name(), serving, "the health of the models has changed");
         health.set(domain.service(), serving);
+        health.set(INFERENCE_SERVICE, serving);
         health.set(OVERALL, serving);
     }
 }
