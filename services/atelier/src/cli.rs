@@ -12,6 +12,7 @@ use crate::client::image::ImageCommand;
 use crate::client::models::Models;
 use crate::client::text::TextCommand;
 use crate::client::{audio, block_on, codec, image, models, text};
+use crate::import::Import;
 use crate::serve::{self, ServeCommand, UpFlags};
 use failure::{EXIT_CODES, Failure};
 
@@ -75,6 +76,9 @@ enum Command {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// Make a package of an ONNX file, to be served as raw tensors
+    #[command(after_help = EXIT_CODES)]
+    Import(Import),
     /// Print the completions of a shell, to be sourced by it
     Completions {
         /// Which shell
@@ -97,6 +101,7 @@ impl Cli {
             Command::Codec { command, server } => block_on(codec::run(command, &server)),
             Command::Image { command, server } => block_on(image::run(command, &server)),
             Command::Text { command, server } => block_on(text::run(command, &server)),
+            Command::Import(import) => import.run(),
             Command::Completions { shell } => completions::print(shell, &mut Self::command()),
         }
     }
@@ -155,6 +160,10 @@ mod tests {
             &["atelier", "serve", "cook"],
             &["atelier", "serve", "gateway", "--route", "cook=http://a:1"],
             &["atelier", "up", "--listen", "here"],
+            &["atelier", "import", "net.onnx"],
+            &["atelier", "import", "net.onnx", "--name", "Net"],
+            &["atelier", "import", "net.onnx", "--name", "net", "--fix", "height"],
+            &["atelier", "import", "net.onnx", "--name", "net", "--fix", "height=0"],
         ] {
             let refused = Cli::try_parse_from(line).unwrap_err();
             assert_eq!(refused.exit_code(), i32::from(failure::Exit::Usage as u8), "{line:?}");

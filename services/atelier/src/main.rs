@@ -3,6 +3,7 @@
 mod cli;
 mod client;
 mod files;
+mod import;
 mod picture;
 mod serve;
 

@@ -46,6 +46,7 @@ fn help_documents_the_exit_codes_and_every_command_has_help() {
         &["serve", "audio"],
         &["serve", "tensor"],
         &["models"],
+        &["import"],
         &["codec", "denoise"],
         &["codec", "encode"],
         &["codec", "decode"],

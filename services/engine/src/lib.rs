@@ -20,6 +20,7 @@ mod error;
 mod fault;
 mod gauge;
 mod golden;
+pub mod import;
 mod model;
 mod plan;
 mod priority;

@@ -16,5 +16,6 @@ mod segmentation;
 mod shutdown;
 mod speech;
 mod streams;
+mod tensors;
 mod text;
 mod under_load;

@@ -7,7 +7,7 @@ use atelier_package::{Bindings, Dim, Dtype, GraphSpec, Tensor, TensorData, Tenso
 use ort::ep::ArenaExtendStrategy;
 use ort::ep::cuda::ConvAlgorithmSearch;
 use ort::session::builder::SessionBuilder;
-use ort::session::{Session, SessionInputValue};
+use ort::session::{Session, SessionInputValue, SessionOutputs};
 use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
 
 use super::{Device, Runtime};
@@ -52,6 +52,56 @@ impl GraphSession {
         compare(&spec.file, "outputs", &spec.outputs, session.outputs())?;
         Ok(Self { session, spec })
     }
+}
+
+/// Opens a session over a graph of which nothing is known yet, and says what it takes and gives.
+pub(crate) fn bare<T>(
+    runtime: &Runtime,
+    onnx: &[u8],
+    device: Device,
+    read: impl FnOnce(&[Outlet], &[Outlet]) -> T,
+) -> Result<T, EngineError> {
+    let session = build(runtime, onnx, device, 1).map_err(EngineError::Package)?;
+    Ok(read(session.inputs(), session.outputs()))
+}
+
+/// A session whose inputs are known, and of its outputs only names and types.
+pub(crate) struct Loose {
+    session: Session,
+    spec: GraphSpec,
+}
+
+impl Loose {
+    /// On the processor, where every graph is the same whatever the machine.
+    pub(crate) fn open(
+        runtime: &Runtime,
+        onnx: &[u8],
+        inputs: &[TensorSpec],
+        outputs: &[(String, Dtype)],
+    ) -> Result<Self, EngineError> {
+        let session = build(runtime, onnx, Device::Cpu, 1).map_err(EngineError::Package)?;
+        let outputs = outputs.iter().map(|(name, dtype)| TensorSpec::new(name, *dtype, [])).collect();
+        Ok(Self { session, spec: GraphSpec { inputs: inputs.to_vec(), outputs, ..GraphSpec::default() } })
+    }
+}
+
+impl Runner for Loose {
+    fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
+        let failed = |e: ort::Error| EngineError::Runtime(e.to_string());
+        let outputs = self.session.run(values(&self.spec, inputs).map_err(failed)?).map_err(failed)?;
+        let wrong = |spec: &TensorSpec, why| EngineError::Runtime(format!("output `{}`: {why}", spec.name));
+        self.spec.outputs.iter().map(|spec| extract(&outputs, spec).map_err(|e| wrong(spec, e))).collect()
+    }
+}
+
+/// An output as a tensor. The error says what is wrong with it.
+fn extract(outputs: &SessionOutputs<'_>, spec: &TensorSpec) -> Result<Tensor, String> {
+    let value = outputs.get(&spec.name).ok_or("is missing")?;
+    let tensor = match spec.dtype {
+        Dtype::F32 => value.try_extract_tensor::<f32>().map(|(s, v)| Tensor::f32(sizes(s), v.to_vec())),
+        Dtype::I64 => value.try_extract_tensor::<i64>().map(|(s, v)| Tensor::i64(sizes(s), v.to_vec())),
+    };
+    tensor.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
 }
 
 fn build(runtime: &Runtime, onnx: &[u8], device: Device, threads: usize) -> Result<Session, String> {
@@ -172,17 +222,7 @@ impl Runner for GraphSession {
             .map(|spec| {
                 let wrong =
                     |why: String| EngineError::Runtime(format!("{file}: output `{}` {why}", spec.name));
-                let value = outputs.get(&spec.name).ok_or_else(|| wrong("is missing".into()))?;
-                let tensor = match spec.dtype {
-                    Dtype::F32 => {
-                        value.try_extract_tensor::<f32>().map(|(s, v)| Tensor::f32(sizes(s), v.to_vec()))
-                    }
-                    Dtype::I64 => {
-                        value.try_extract_tensor::<i64>().map(|(s, v)| Tensor::i64(sizes(s), v.to_vec()))
-                    }
-                }
-                .map_err(failed)?
-                .map_err(|e| wrong(e.to_string()))?;
+                let tensor = extract(&outputs, spec).map_err(wrong)?;
                 spec.check_shape(&tensor, &mut bindings).map_err(|e| wrong(e.to_string()))?;
                 Ok(tensor)
             })

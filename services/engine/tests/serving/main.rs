@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy does not take the helpers of tests for tests")]
 
+mod importing;
 mod loading;
 mod requests;
 mod streams;
