@@ -10,3 +10,4 @@ mod lost;
 mod models;
 #[path = "../../../chassis/tests/sockets/support.rs"]
 mod support;
+mod tensors;
