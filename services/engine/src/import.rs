@@ -56,12 +56,11 @@ pub fn import(
         return Err(EngineError::invalid(unknown, message));
     }
     // First with rows that are joined, if the graph may be one for that; then as it is.
-    if let Some(inputs) = shapes::along_a_batch(&inputs, fixed) {
-        if let Ok((spec, golden)) = attempt(runtime, onnx, inputs, &outputs)
-            && rows_are_apart(runtime, onnx, &spec, &golden)?
-        {
-            return Ok(Imported { spec, golden, joined: true });
-        }
+    if let Some(inputs) = shapes::along_a_batch(&inputs, fixed)
+        && let Ok((spec, golden)) = attempt(runtime, onnx, inputs, &outputs)
+        && rows_are_apart(runtime, onnx, &spec, &golden)?
+    {
+        return Ok(Imported { spec, golden, joined: true });
     }
     let (spec, golden) = attempt(runtime, onnx, shapes::as_they_are(&inputs, fixed), &outputs)?;
     Ok(Imported { spec, golden, joined: false })

@@ -15,8 +15,8 @@ use crate::parameters::{DEFAULT_PRIORITY, PRIORITY_LEVELS};
 const PLATFORM: &str = "onnxruntime_onnx";
 const BACKEND: &str = "onnxruntime";
 
-/// What the server says of itself, whichever role it is, and the gateway too.
-pub fn server() -> api::ServerMetadataResponse {
+/// What the server says of itself, whichever role it is.
+pub(crate) fn server() -> api::ServerMetadataResponse {
     let extensions = ["model_configuration", "schedule_policy", "statistics", "parameters"];
     api::ServerMetadataResponse {
         name: "atelier".into(),

@@ -34,5 +34,4 @@ mod request;
 mod service;
 mod stream;
 
-pub use describe::server as server_metadata;
 pub use service::Tensors;
