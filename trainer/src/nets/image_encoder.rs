@@ -7,7 +7,7 @@ use crate::layers::{Conv2d, Linear};
 use crate::ops::Ops;
 use crate::store::Store;
 
-/// Size of an [`ImageEncoder`].
+/// Size of an `ImageEncoder`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImageEncoderConfig {
@@ -36,7 +36,7 @@ impl ImageEncoderConfig {
         2 * self.width
     }
 
-    /// Numbers in [`ImageEncoder::features`].
+    /// Numbers in `ImageEncoder::features`.
     #[must_use]
     pub fn features(&self) -> usize {
         4 * self.channels() + self.code

@@ -130,7 +130,7 @@ mod tests {
             clip: 4.0,
             recent: 2,
             prediction_span: 3,
-            reconstruction_span: 3,
+            reconstruction_span: 1,
             margin: 0.1,
             merge: 5,
             channels: vec![channel],

@@ -33,7 +33,7 @@ pub struct PixelRidge {
 }
 
 impl PixelRidge {
-    /// Learns from [`PIXELS`] pixels of each image.
+    /// Learns from `PIXELS` pixels of each image.
     #[must_use]
     pub fn fit(images: &[&Nucleus]) -> Self {
         let (mut inputs, mut targets) = (Vec::new(), Vec::new());
