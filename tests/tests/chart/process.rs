@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use atelier_tests::program::{atelier, stdout};
-use atelier_tests::{Fleet, shipped, workspace};
+use atelier_tests::{Fleet, workspace};
 use serde_json::Value;
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
@@ -132,13 +132,7 @@ async fn helm_test_asks_for_services_that_the_gateway_has() {
 fn roles_that_are_on_by_default_have_shipped_models() {
     let Some(helm) = Helm::find() else { return };
     let objects = helm.objects(&[]);
-    let kinds: BTreeSet<String> = std::fs::read_dir(shipped())
-        .unwrap()
-        .map(|package| {
-            let manifest = std::fs::read_to_string(package.unwrap().path().join("1/package.toml")).unwrap();
-            manifest.parse::<toml::Table>().unwrap()["kind"].as_str().unwrap().to_owned()
-        })
-        .collect();
+    let kinds: BTreeSet<String> = atelier_tests::models::all().into_iter().map(|model| model.kind).collect();
     let has = |any: &[&str]| any.iter().any(|kind| kinds.contains(*kind));
     for (role, own) in [
         ("codec", &["autoencoder", "denoising-autoencoder", "variational-autoencoder"][..]),
