@@ -1,5 +1,6 @@
 //! Batches for a stateless graph: the thin shell around the [scheduler](scheduler::Scheduler).
 
+pub(crate) mod cost;
 pub(crate) mod scheduler;
 mod shared;
 mod worker;
@@ -7,7 +8,7 @@ mod worker;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use atelier_package::{Bindings, GraphSpec, Tensor};
 use tokio::sync::oneshot;
@@ -18,7 +19,8 @@ use crate::sizes::Sizes;
 use crate::stats::{GraphStats, Health};
 use crate::turnstile::Turnstile;
 use crate::{EngineError, Terms};
-use scheduler::{Event, Limits, RequestId, Scheduler};
+use cost::Costs;
+use scheduler::{Event, Limits, Request, RequestId, Scheduler};
 use shared::{CancelOnDrop, Counts, Pending, Reply, Shared, State};
 
 /// What a batcher is made of.
@@ -31,6 +33,8 @@ pub(crate) struct Setup {
     pub(crate) joinable: bool,
     pub(crate) queue_rows: usize,
     pub(crate) queue_requests: usize,
+    pub(crate) queue_bytes: usize,
+    pub(crate) longest_run: Duration,
     pub(crate) threads: usize,
     pub(crate) turnstile: Arc<Turnstile>,
     pub(crate) factory: Factory,
@@ -49,12 +53,15 @@ impl GraphHandle {
         let limits = Limits {
             rows: setup.queue_rows,
             requests: setup.queue_requests,
-            batch: if setup.joinable { setup.sizes.max() } else { 1 },
+            bytes: setup.queue_bytes,
             workers,
+            longest_run: setup.longest_run,
         };
+        let costs = if setup.joinable { setup.sizes.costs() } else { Costs::new([(1, None)]) };
         let state = State {
-            scheduler: Scheduler::new(limits),
+            scheduler: Scheduler::new(limits, costs),
             pending: HashMap::new(),
+            running: HashMap::new(),
             next_id: 0,
             draining: false,
             stop: false,
@@ -178,8 +185,13 @@ impl GraphHandle {
     /// Whether all workers run.
     pub fn health(&self) -> Health {
         let healthy = self.shared.healthy.load(Ordering::Acquire);
-        let draining = self.shared.state().draining;
-        Health::of(draining, healthy, self.shared.workers)
+        let state = self.shared.state();
+        Health::of(state.draining, healthy.saturating_sub(state.scheduler.stuck()), self.shared.workers)
+    }
+
+    /// Lets time pass where no request's timer does: gives up a run that takes too long.
+    pub(crate) fn tick(&self) {
+        self.shared.step(&mut self.shared.state(), Event::Tick);
     }
 
     /// Takes no more requests.
@@ -250,6 +262,7 @@ impl GraphHandle {
                 shared.setup.name
             )));
         }
+        let bytes = inputs.iter().map(|tensor| tensor.len() * tensor.dtype().size()).sum();
         let (reply, receiver) = oneshot::channel();
         let mut state = shared.state();
         state.next_id += 1;
@@ -264,7 +277,7 @@ impl GraphHandle {
         };
         state.pending.insert(id, pending);
         let Terms { deadline, priority } = terms;
-        shared.step(&mut state, Event::Submit { id, rows, deadline, priority });
+        shared.step(&mut state, Event::Submit(Request { id, rows, bytes, deadline, priority }));
         let admitted = state.pending.contains_key(&id);
         drop(state);
         if admitted {

@@ -11,6 +11,7 @@ use crate::plan::{GraphLoad, Plan};
 use crate::runtime::{Device, Runtime};
 use crate::stats::Health;
 use crate::turnstile::Turnstile;
+use crate::watchdog;
 use crate::{Batching, EngineError};
 
 /// How to serve. The defaults fit a small machine.
@@ -30,6 +31,11 @@ pub struct Config {
     pub queue_rows: usize,
     /// The most requests that wait for one graph.
     pub queue_requests: usize,
+    /// The most bytes of inputs that wait for one graph or are in its batches. A request larger than that is taken
+    /// in where there is no other.
+    pub queue_bytes: usize,
+    /// A run that takes longer is given up, and what waited for it fails.
+    pub longest_run: Duration,
     /// The most streams that advance together through one step graph, at least 1.
     pub slots: usize,
     /// The most streams that wait for a slot.
@@ -48,6 +54,8 @@ impl Default for Config {
             max_batch: 32,
             queue_rows: 1024,
             queue_requests: 512,
+            queue_bytes: 512 << 20,
+            longest_run: Duration::from_secs(60),
             slots: 32,
             waiting: 128,
             stream_buffer: 64,
@@ -97,11 +105,15 @@ impl Engine {
         for (field, value) in [
             ("queue_rows", config.queue_rows),
             ("queue_requests", config.queue_requests),
+            ("queue_bytes", config.queue_bytes),
             ("stream_buffer", config.stream_buffer),
         ] {
             if value == 0 {
                 return Err(EngineError::invalid(field, "is 0, but at least 1 is right"));
             }
+        }
+        if config.longest_run.is_zero() {
+            return Err(EngineError::invalid("longest_run_seconds", "is 0, but at least 1 is right"));
         }
         let runtime = Runtime::load(config.runtime.as_deref())?;
         let parallelism = config
@@ -125,7 +137,14 @@ impl Engine {
                 }
             }
         }
-        Ok(Self { inner: Arc::new(Inner { models, not_loaded, plan }) })
+        let inner = Arc::new(Inner { models, not_loaded, plan });
+        // Weak, or the threads would keep the engine alive.
+        let watched = Arc::downgrade(&inner);
+        let look =
+            move || watched.upgrade().map(|inner| inner.models.iter().for_each(|m| m.tick())).is_some();
+        watchdog::start(look)
+            .map_err(|e| EngineError::Runtime(format!("a watchdog thread cannot be started: {e}")))?;
+        Ok(Self { inner })
     }
 
     /// The model `name` (empty: the first one, by name, that will do), in `version` (0: the newest), of one of

@@ -31,6 +31,7 @@ pub mod seed;
 mod sizes;
 mod stats;
 mod turnstile;
+mod watchdog;
 
 pub use atelier_package::{Dtype, Tensor, TensorData};
 pub use batcher::GraphHandle;

@@ -93,6 +93,10 @@ impl Model {
         self.decoders.iter().map(|(name, d)| (name.clone(), d.stats())).collect()
     }
 
+    pub(crate) fn tick(&self) {
+        self.graphs.values().for_each(GraphHandle::tick);
+    }
+
     pub(crate) fn drain(&self) {
         self.graphs.values().for_each(GraphHandle::drain);
         self.decoders.values().for_each(Decoder::drain);
@@ -205,6 +209,8 @@ impl Model {
             sizes,
             queue_rows: config.queue_rows,
             queue_requests: config.queue_requests,
+            queue_bytes: config.queue_bytes,
+            longest_run: config.longest_run,
             threads,
             turnstile,
             factory,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use atelier_package::{GoldenCase, GraphSpec, Tensor};
 
 use crate::EngineError;
+use crate::batcher::cost::Costs;
 use crate::rows::select;
 use crate::runtime::session::Runner;
 
@@ -26,34 +27,43 @@ const CANDIDATES: [usize; 12] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64];
 const LONG: Duration = Duration::from_millis(100);
 
 /// The batch sizes of a graph, ascending, 1 always among them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Sizes(Vec<usize>);
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Sizes {
+    sizes: Vec<usize>,
+    /// What a batch of each took when the graph was loaded, in seconds.
+    seconds: Vec<Option<f64>>,
+}
 
 impl Sizes {
     /// One request at a time.
     pub(crate) fn single() -> Self {
-        Self(vec![1])
+        Self { sizes: vec![1], seconds: vec![None] }
     }
 
-    /// These sizes.
+    /// These sizes, none of which takes longer than another.
     #[cfg(test)]
     pub(crate) fn of(sizes: &[usize]) -> Self {
-        Self(sizes.to_vec())
+        Self { sizes: sizes.to_vec(), seconds: vec![Some(0.001); sizes.len()] }
     }
 
     /// The sizes in ascending order.
     pub(crate) fn as_slice(&self) -> &[usize] {
-        &self.0
+        &self.sizes
+    }
+
+    /// What batches of these sizes cost, as far as it is known.
+    pub(crate) fn costs(&self) -> Costs {
+        Costs::new(self.sizes.iter().copied().zip(self.seconds.iter().copied()))
     }
 
     /// The largest batch.
     pub(crate) fn max(&self) -> usize {
-        self.0.last().copied().unwrap_or(1)
+        self.sizes.last().copied().unwrap_or(1)
     }
 
     /// The smallest size that holds `rows`; the largest where none does.
     pub(crate) fn fit(&self, rows: usize) -> usize {
-        self.0.iter().copied().find(|s| *s >= rows).unwrap_or(self.max())
+        self.sizes.iter().copied().find(|s| *s >= rows).unwrap_or(self.max())
     }
 
     /// Runs the graph at each size up to `max` on the golden inputs and keeps those that will do.
@@ -75,6 +85,7 @@ impl Sizes {
         let mut alone = Vec::with_capacity(count);
         let mut kept = vec![1];
         let mut best = measure(runner, &inputs, 1)?.as_secs_f64();
+        let mut seconds = vec![Some(best)];
         for size in CANDIDATES.into_iter().filter(|n| (2..=max).contains(n)) {
             // Only as many as are needed: a graph that takes long is tried at few sizes.
             for row in alone.len()..size {
@@ -89,13 +100,14 @@ impl Sizes {
             let row = took.as_secs_f64() / size as f64;
             if !pays || row <= best {
                 kept.push(size);
+                seconds.push(Some(took.as_secs_f64()));
                 best = best.min(row);
             }
             if took > LONG {
                 break;
             }
         }
-        Ok(Self(kept))
+        Ok(Self { sizes: kept, seconds })
     }
 }
 
@@ -177,7 +189,7 @@ mod tests {
 
     #[test]
     fn the_smallest_size_that_holds_the_rows_is_taken() {
-        let sizes = Sizes(vec![1, 2, 4, 8]);
+        let sizes = Sizes::of(&[1, 2, 4, 8]);
         assert_eq!([1, 2, 3, 5, 8, 9].map(|n| sizes.fit(n)), [1, 2, 4, 8, 8, 8]);
         assert_eq!((sizes.max(), Sizes::single().max()), (8, 1));
     }
@@ -217,7 +229,7 @@ mod tests {
         let (spec, case) = spec();
         let sizes = |batching| {
             let mut runner = Rounding { wrong_from: 4 };
-            Sizes::probe(&mut runner, &spec, &case, 8, batching, false).unwrap().0
+            Sizes::probe(&mut runner, &spec, &case, 8, batching, false).unwrap().sizes
         };
         assert_eq!(sizes(Batching::Exact), vec![1, 2, 3]);
         assert_eq!(sizes(Batching::Fast), vec![1, 2, 3, 4, 6, 8]);

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use atelier_chassis::ServerConfig;
 use atelier_chassis::telemetry::TelemetryConfig;
@@ -104,6 +105,10 @@ pub(crate) struct EngineSection {
     pub(crate) queue_rows: usize,
     /// The most requests that wait for one graph. Default 512.
     pub(crate) queue_requests: usize,
+    /// The most bytes of inputs that wait for one graph or are in its batches. Default 536870912 (512 MiB).
+    pub(crate) queue_bytes: usize,
+    /// Seconds after which a run is given up. Default 60.
+    pub(crate) longest_run_seconds: u64,
     /// The most streams that advance together through one graph. Default 32.
     pub(crate) slots: usize,
     /// The most streams that wait for that. Default 128.
@@ -187,6 +192,8 @@ impl Default for EngineSection {
             max_batch: engine.max_batch,
             queue_rows: engine.queue_rows,
             queue_requests: engine.queue_requests,
+            queue_bytes: engine.queue_bytes,
+            longest_run_seconds: engine.longest_run.as_secs(),
             slots: engine.slots,
             waiting: engine.waiting,
             stream_buffer: engine.stream_buffer,
@@ -211,6 +218,8 @@ impl EngineSection {
             max_batch: self.max_batch,
             queue_rows: self.queue_rows,
             queue_requests: self.queue_requests,
+            queue_bytes: self.queue_bytes,
+            longest_run: Duration::from_secs(self.longest_run_seconds),
             slots: self.slots,
             waiting: self.waiting,
             stream_buffer: self.stream_buffer,

@@ -1,20 +1,46 @@
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use atelier_package::{Dtype, TensorSpec};
 
 use super::*;
+use crate::runtime::session::Stop;
 
 /// Doubles its input, when and how the test lets it.
 struct Tame {
     started: Sender<usize>,
     orders: Arc<Mutex<Receiver<Order>>>,
+    stop: Arc<Stopper>,
+}
+
+/// Ends the run that is under way, as ONNX Runtime would between two nodes.
+struct Stopper {
+    orders: Sender<Order>,
+    stopped: AtomicBool,
+}
+
+impl Stop for Stopper {
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        self.orders.send(Order::Fail).unwrap();
+    }
+
+    fn reset(&self) -> bool {
+        self.stopped.swap(false, Ordering::SeqCst)
+    }
 }
 
 enum Order {
     Go,
     Fail,
     Panic,
+    /// Fail if this is among the inputs.
+    Poison(f32),
+}
+
+fn doubled(x: &[f32]) -> Tensor {
+    Tensor::f32([x.len()], x.iter().map(|v| v * 2.0).collect()).unwrap()
 }
 
 impl Runner for Tame {
@@ -23,10 +49,16 @@ impl Runner for Tame {
         self.started.send(x.len()).unwrap();
         let order = self.orders.lock().unwrap().recv().unwrap();
         match order {
-            Order::Go => Ok(vec![Tensor::f32([x.len()], x.iter().map(|v| v * 2.0).collect()).unwrap()]),
+            Order::Go => Ok(vec![doubled(x)]),
             Order::Fail => Err(EngineError::Runtime("on purpose".into())),
             Order::Panic => panic!("by accident"),
+            Order::Poison(bad) if x.contains(&bad) => Err(EngineError::Runtime("on purpose".into())),
+            Order::Poison(_) => Ok(vec![doubled(x)]),
         }
+    }
+
+    fn stop(&self) -> Option<Arc<dyn Stop>> {
+        Some(Arc::clone(&self.stop) as Arc<dyn Stop>)
     }
 }
 
@@ -35,16 +67,28 @@ struct Bench {
     started: Receiver<usize>,
     orders: Sender<Order>,
     /// Whether a session can be made anew.
-    repairs: Arc<std::sync::atomic::AtomicBool>,
+    repairs: Arc<AtomicBool>,
+    /// Sessions that were made, the first included.
+    made: Arc<AtomicUsize>,
 }
 
 impl Bench {
     fn new(queue_rows: usize) -> Self {
+        Self::set_up(queue_rows, Duration::from_secs(60))
+    }
+
+    fn set_up(queue_rows: usize, longest_run: Duration) -> Self {
         let (started_tx, started) = channel();
         let (orders, orders_rx) = channel();
         let orders_rx = Arc::new(Mutex::new(orders_rx));
-        let repairs = Arc::new(std::sync::atomic::AtomicBool::new(true));
-        let make = move || Tame { started: started_tx.clone(), orders: Arc::clone(&orders_rx) };
+        let repairs = Arc::new(AtomicBool::new(true));
+        let made = Arc::new(AtomicUsize::new(0));
+        let stop = Arc::new(Stopper { orders: orders.clone(), stopped: AtomicBool::new(false) });
+        let count = Arc::clone(&made);
+        let make = move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            Tame { started: started_tx.clone(), orders: Arc::clone(&orders_rx), stop: Arc::clone(&stop) }
+        };
         let first: Box<dyn Runner> = Box::new(make());
         let make = Mutex::new(make);
         let allowed = Arc::clone(&repairs);
@@ -64,6 +108,8 @@ impl Bench {
             joinable: true,
             queue_rows,
             queue_requests: 8,
+            queue_bytes: 1 << 20,
+            longest_run,
             threads: 1,
             turnstile: Arc::new(Turnstile::new(1)),
             factory: Arc::new(move || {
@@ -74,7 +120,12 @@ impl Bench {
                 }
             }),
         };
-        Self { handle: GraphHandle::start(setup, vec![first]).unwrap(), started, orders, repairs }
+        Self { handle: GraphHandle::start(setup, vec![first]).unwrap(), started, orders, repairs, made }
+    }
+
+    /// One whose runs may take so long.
+    fn with_longest_run(longest_run: Duration) -> Self {
+        Self::set_up(64, longest_run)
     }
 
     /// Sends a request off; its rows are `first`, `first + 1`, …
@@ -146,7 +197,6 @@ async fn a_deadline_passes_while_every_worker_is_busy_and_the_request_is_never_r
     let running = bench.ask(3, 1, Some(Duration::from_millis(30)));
     bench.begun().await;
     assert_eq!(running.await.unwrap(), Err(EngineError::DeadlineExceeded));
-    bench.orders.send(Order::Go).unwrap();
     assert!(bench.started.try_recv().is_err());
     assert_eq!(bench.handle.stats().expired, 2);
     bench.finish();
@@ -222,5 +272,72 @@ async fn a_request_larger_than_a_batch_comes_back_whole_and_in_order() {
         assert_eq!(bench.begun().await, rows);
     }
     assert_eq!(values(large.await), (0..11).map(|x| x as f32 * 2.0).collect::<Vec<_>>());
+    bench.finish();
+}
+
+#[tokio::test]
+async fn one_poisoned_request_does_not_spoil_the_batch_it_is_in() {
+    let bench = Bench::new(64);
+    let first = bench.ask(0, 1, None);
+    bench.begun().await;
+    let (good, bad, also) = (bench.ask(1, 2, None), bench.ask(7, 1, None), bench.ask(3, 1, None));
+    bench.queued(4).await;
+    for _ in 0..6 {
+        bench.orders.send(Order::Poison(7.0)).unwrap();
+    }
+    assert_eq!(values(first.await), [0.0]);
+    assert_eq!((values(good.await), values(also.await)), (vec![2.0, 4.0], vec![6.0]));
+    let error = bad.await.unwrap().unwrap_err();
+    assert_eq!(error, EngineError::Runtime("test/1/double failed on this request".into()));
+    assert_eq!(bench.handle.stats().failed, 1);
+    bench.finish();
+}
+
+#[tokio::test]
+async fn a_run_that_nobody_waits_for_is_stopped_and_its_session_serves_on() {
+    let bench = Bench::new(64);
+    let gone = bench.ask(1, 1, None);
+    bench.begun().await;
+    let next = bench.ask(2, 1, None);
+    bench.queued(2).await;
+    // No order for the first run: it ends only because it is stopped.
+    gone.abort();
+    bench.begun().await;
+    bench.orders.send(Order::Go).unwrap();
+    assert_eq!(values(next.await), [4.0]);
+    assert_eq!(bench.made.load(Ordering::SeqCst), 1, "nothing was wrong with the session");
+    assert_eq!(bench.handle.stats().failed, 0);
+    bench.finish();
+}
+
+#[tokio::test]
+async fn a_run_that_takes_too_long_is_given_up_and_the_next_is_served() {
+    let bench = Bench::with_longest_run(Duration::from_millis(20));
+    let stuck = bench.ask(1, 1, None);
+    bench.begun().await;
+    let next = bench.ask(2, 1, None);
+    bench.queued(2).await;
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    bench.handle.tick();
+    let error = stuck.await.unwrap().unwrap_err();
+    assert_eq!(error, EngineError::Runtime("test/1/double took too long and was given up".into()));
+    bench.begun().await;
+    bench.orders.send(Order::Go).unwrap();
+    assert_eq!(values(next.await), [4.0]);
+    assert_eq!(bench.handle.health(), Health::Ready);
+    bench.finish();
+}
+
+#[tokio::test]
+async fn stopping_ends_the_run_that_is_under_way() {
+    let bench = Bench::new(64);
+    let (running, waiting) = (bench.ask(1, 1, None), bench.ask(2, 1, None));
+    bench.begun().await;
+    bench.queued(2).await;
+    let handle = bench.handle.clone();
+    // Would wait for ever: nobody orders the run to end.
+    tokio::task::spawn_blocking(move || handle.stop()).await.unwrap();
+    assert_eq!(running.await.unwrap(), Err(EngineError::Draining));
+    assert_eq!(waiting.await.unwrap(), Err(EngineError::Draining));
     bench.finish();
 }

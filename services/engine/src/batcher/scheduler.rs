@@ -1,43 +1,53 @@
 //! Which rows run next: a pure state machine, without clocks, threads or channels.
 //!
 //! Requests wait in the order of their deadlines; those without one as if it were [`PATIENCE`] after they
-//! came, so that none waits for ever behind newer ones. A priority is worth [`PATIENCE`] in that order. A batch is formed only when a worker asks for one
-//! (late binding), at once from what is there. A request of more rows than a batch holds is run in parts.
-//! What expires or is cancelled leaves at once, also while every worker is busy.
+//! came, so that none waits for ever behind newer ones. A priority is worth [`PATIENCE`] in that order. A batch
+//! is formed only when a worker asks for one (late binding), at once from what is there, as large as [`Costs`]
+//! say is cheapest. A request of more rows than a batch holds is run in parts. What expires or is cancelled
+//! leaves at once, also while every worker is busy; a batch that nobody waits for any more is terminated.
+//!
+//! A batch that fails is run again in two halves, and those in halves, until what breaks it stands alone: the
+//! requests that happened to be with it are answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use super::cost::Costs;
 use crate::Priority;
 
 /// The deadline by which a request without one is ordered.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How much weight a new measurement of the pace has.
-const NEW_PACE: f64 = 0.2;
+/// The least time after which a refused caller is to come again.
+const SOONEST: Duration = Duration::from_millis(10);
 
 pub(crate) type RequestId = u64;
 pub(crate) type BatchId = u64;
 
-/// Bounds of the queue and of a batch.
+/// Rows of a request.
+pub(crate) type Part = (RequestId, Range<usize>);
+
+/// Bounds of what is taken in.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     /// Rows that may wait.
     pub(crate) rows: usize,
     /// Requests that may wait.
     pub(crate) requests: usize,
-    /// Rows in a batch.
-    pub(crate) batch: usize,
+    /// Bytes that may be held by requests which wait or run. One request alone may exceed it.
+    pub(crate) bytes: usize,
     /// Workers that run batches at the same time.
     pub(crate) workers: usize,
+    /// A batch that runs for longer is given up.
+    pub(crate) longest_run: Duration,
 }
 
 /// What happens to the scheduler.
 #[derive(Debug, Clone)]
 pub(crate) enum Event {
-    /// A request of so many rows, at least 1.
-    Submit { id: RequestId, rows: usize, deadline: Option<Instant>, priority: Priority },
+    /// A request.
+    Submit(Request),
     /// Its caller went away.
     Cancel { id: RequestId },
     /// Time passed.
@@ -52,13 +62,26 @@ pub(crate) enum Event {
     Abort,
 }
 
+/// A request that comes in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Request {
+    pub(crate) id: RequestId,
+    /// At least 1.
+    pub(crate) rows: usize,
+    pub(crate) bytes: usize,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) priority: Priority,
+}
+
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Action {
     /// The request was not taken in.
     Refuse { id: RequestId, why: Refusal },
     /// The worker that asked is to run these rows of these requests.
-    Run { batch: BatchId, parts: Vec<(RequestId, Range<usize>)> },
+    Run { batch: BatchId, parts: Vec<Part> },
+    /// Nobody waits for this batch any more: it is to be stopped, if it can be.
+    Terminate { batch: BatchId },
     /// All rows of the request are done.
     Answer { id: RequestId },
     /// The request has no answer.
@@ -81,8 +104,10 @@ pub(crate) enum Refusal {
 pub(crate) enum Failure {
     /// The deadline passed.
     Expired,
-    /// The batch failed that some of its rows were in.
+    /// The graph failed on it, also without company.
     Batch,
+    /// Its batch ran for longer than any should.
+    Stuck,
     /// It was given up.
     Aborted,
 }
@@ -93,44 +118,60 @@ type Turn = (Instant, RequestId);
 #[derive(Debug)]
 struct Entry {
     rows: usize,
+    bytes: usize,
     taken: usize,
     done: usize,
     deadline: Option<Instant>,
     turn: Turn,
 }
 
+/// A request in the queue, and how many of its rows are in no batch yet.
+#[derive(Debug)]
+struct Waiting {
+    id: RequestId,
+    rows: usize,
+}
+
 #[derive(Debug)]
 struct Batch {
     started: Instant,
     rows: usize,
-    parts: Vec<(RequestId, usize)>,
+    parts: Vec<Part>,
+    terminated: bool,
+    stuck: bool,
 }
 
 /// The state machine. Ids must grow from request to request.
 #[derive(Debug)]
 pub(crate) struct Scheduler {
     limits: Limits,
+    costs: Costs,
     entries: BTreeMap<RequestId, Entry>,
-    queue: BTreeMap<Turn, RequestId>,
+    queue: BTreeMap<Turn, Waiting>,
+    deadlines: BTreeSet<(Instant, RequestId)>,
+    /// Halves of failed batches, each to be run alone.
+    again: VecDeque<Vec<Part>>,
     batches: BTreeMap<BatchId, Batch>,
     queued_rows: usize,
+    held_bytes: usize,
     next_batch: BatchId,
     draining: bool,
-    /// Seconds for one row, by the recent batches; 0 until there was one.
-    pace: f64,
 }
 
 impl Scheduler {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits, costs: Costs) -> Self {
         Self {
             limits,
+            costs,
             entries: BTreeMap::new(),
             queue: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            again: VecDeque::new(),
             batches: BTreeMap::new(),
             queued_rows: 0,
+            held_bytes: 0,
             next_batch: 0,
             draining: false,
-            pace: 0.0,
         }
     }
 
@@ -140,11 +181,9 @@ impl Scheduler {
         // Before anything else: what is expired must not be run, nor keep anyone out.
         self.expire(now, &mut actions);
         match event {
-            Event::Submit { id, rows, deadline, priority } => {
-                self.submit(now, (rank(now, deadline, priority), id), rows, deadline, &mut actions);
-            }
+            Event::Submit(request) => self.submit(now, request, &mut actions),
             Event::Cancel { id } => self.remove(id),
-            Event::Tick => {}
+            Event::Tick => self.give_up_stuck(now, &mut actions),
             Event::Take => self.take(now, &mut actions),
             Event::Done { batch, ok } => self.done(now, batch, ok, &mut actions),
             Event::Drain => self.draining = true,
@@ -155,12 +194,30 @@ impl Scheduler {
                 }
             }
         }
+        self.terminate(&mut actions);
         actions
     }
 
-    /// Rows that wait for a worker.
+    /// Whether rows wait for a worker.
+    pub(crate) fn has_work(&self) -> bool {
+        self.queued_rows > 0 || !self.again.is_empty()
+    }
+
+    /// Batches that were given up because they ran too long, and still do.
+    pub(crate) fn stuck(&self) -> usize {
+        self.batches.values().filter(|batch| batch.stuck).count()
+    }
+
+    /// Rows that wait for their first run.
+    #[cfg(test)]
     pub(crate) fn queued_rows(&self) -> usize {
         self.queued_rows
+    }
+
+    /// Bytes held by requests that wait or run.
+    #[cfg(test)]
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held_bytes
     }
 
     /// Whether nothing waits and nothing runs.
@@ -168,94 +225,118 @@ impl Scheduler {
         self.entries.is_empty() && self.batches.is_empty()
     }
 
-    fn submit(
-        &mut self,
-        now: Instant,
-        turn: Turn,
-        rows: usize,
-        deadline: Option<Instant>,
-        actions: &mut Vec<Action>,
-    ) {
-        let (_, id) = turn;
+    fn submit(&mut self, now: Instant, request: Request, actions: &mut Vec<Action>) {
+        let Request { id, rows, bytes, deadline, priority } = request;
+        let turn = (rank(now, deadline, priority), id);
+        let too_much = self.held_bytes > 0 && self.held_bytes.saturating_add(bytes) > self.limits.bytes;
         let full = self.queue.len() >= self.limits.requests || self.queued_rows + rows > self.limits.rows;
         let why = if self.draining {
             Refusal::Draining
-        } else if deadline.is_some_and(|d| d <= now + self.wait(turn)) {
+        } else if deadline.is_some_and(|d| d <= now || self.misses(now, d, turn, rows)) {
             Refusal::Late
-        } else if full {
-            Refusal::Full { retry_after: self.time_for(self.queued_rows).max(Duration::from_millis(10)) }
+        } else if full || too_much {
+            let retry_after = self.free_in(now) + self.share(self.queued_rows);
+            Refusal::Full { retry_after: retry_after.clamp(SOONEST, PATIENCE) }
         } else {
-            self.entries.insert(id, Entry { rows, taken: 0, done: 0, deadline, turn });
-            self.queue.insert(turn, id);
+            self.entries.insert(id, Entry { rows, bytes, taken: 0, done: 0, deadline, turn });
+            self.queue.insert(turn, Waiting { id, rows });
+            self.deadlines.extend(deadline.map(|d| (d, id)));
             self.queued_rows += rows;
+            self.held_bytes += bytes;
             return;
         };
         actions.push(Action::Refuse { id, why });
     }
 
-    /// How long the rows before this turn will take, by the recent pace.
-    fn wait(&self, turn: Turn) -> Duration {
-        let ahead: usize = self
-            .queue
-            .range(..turn)
-            .filter_map(|(_, id)| self.entries.get(id).map(|e| e.rows.saturating_sub(e.taken)))
-            .sum();
-        self.time_for(ahead)
+    /// Whether a request with this turn would, by the costs, be answered after its deadline.
+    fn misses(&self, now: Instant, deadline: Instant, turn: Turn, rows: usize) -> bool {
+        let ahead: usize = self.queue.range(..turn).map(|(_, waiting)| waiting.rows).sum();
+        let free_in = self.free_in(now);
+        // Whoever can run at once is let in: it costs nobody anything, and a cost that was measured in a bad
+        // moment is measured anew.
+        if ahead == 0 && self.batches.len() < self.limits.workers {
+            return false;
+        }
+        now + free_in + self.share(ahead) + self.costs.time(rows) >= deadline
     }
 
-    fn time_for(&self, rows: usize) -> Duration {
-        let seconds = self.pace * rows as f64 / self.limits.workers.max(1) as f64;
-        Duration::try_from_secs_f64(seconds).unwrap_or(PATIENCE)
+    /// When a worker will have time.
+    fn free_in(&self, now: Instant) -> Duration {
+        if self.batches.len() < self.limits.workers {
+            return Duration::ZERO;
+        }
+        let left = |b: &Batch| (b.started + self.costs.time(b.rows)).saturating_duration_since(now);
+        self.batches.values().map(left).min().unwrap_or_default()
+    }
+
+    /// What rows cost, shared among the workers.
+    fn share(&self, rows: usize) -> Duration {
+        self.costs.time(rows).checked_div(u32::try_from(self.limits.workers).unwrap_or(1)).unwrap_or(PATIENCE)
     }
 
     fn take(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        let mut parts: Vec<(RequestId, Range<usize>)> = Vec::new();
-        let mut room = self.limits.batch.max(1);
-        while let Some((&turn, &id)) = self.queue.first_key_value() {
-            let Some(entry) = self.entries.get_mut(&id) else {
-                self.queue.remove(&turn);
-                continue;
-            };
-            let left = entry.rows - entry.taken;
-            // A request that fits a batch is not torn to fill up this one: it would wait for both.
-            if room == 0 || (!parts.is_empty() && left > room && left <= self.limits.batch) {
-                break;
-            }
-            let n = left.min(room);
-            parts.push((id, entry.taken..entry.taken + n));
-            entry.taken += n;
-            room -= n;
-            self.queued_rows -= n;
-            if entry.taken == entry.rows {
-                self.queue.remove(&turn);
-            }
-        }
+        let parts = self.take_again().unwrap_or_else(|| self.take_queued());
         if parts.is_empty() {
             return;
         }
         let batch = self.next_batch;
         self.next_batch += 1;
-        let sizes: Vec<(RequestId, usize)> = parts.iter().map(|(id, r)| (*id, r.len())).collect();
-        let rows = sizes.iter().map(|(_, n)| n).sum();
-        self.batches.insert(batch, Batch { started: now, rows, parts: sizes });
+        let rows = parts.iter().map(|(_, range)| range.len()).sum();
+        self.batches.insert(
+            batch,
+            Batch { started: now, rows, parts: parts.clone(), terminated: false, stuck: false },
+        );
         actions.push(Action::Run { batch, parts });
     }
 
-    fn done(&mut self, now: Instant, batch: BatchId, ok: bool, actions: &mut Vec<Action>) {
-        let Some(batch) = self.batches.remove(&batch) else { return };
-        if ok && batch.rows > 0 {
-            let pace = now.saturating_duration_since(batch.started).as_secs_f64() / batch.rows as f64;
-            self.pace = if self.pace == 0.0 { pace } else { self.pace + NEW_PACE * (pace - self.pace) };
-        }
-        for (id, n) in batch.parts {
-            // Whoever was cancelled or failed meanwhile is no more in there.
-            let Some(entry) = self.entries.get_mut(&id) else { continue };
-            if !ok {
-                self.remove(id);
-                actions.push(Action::Fail { id, why: Failure::Batch });
-                continue;
+    /// The next half of a failed batch, without those who are gone.
+    fn take_again(&mut self) -> Option<Vec<Part>> {
+        while let Some(mut parts) = self.again.pop_front() {
+            parts.retain(|(id, _)| self.entries.contains_key(id));
+            if !parts.is_empty() {
+                return Some(parts);
             }
-            entry.done += n;
+        }
+        None
+    }
+
+    fn take_queued(&mut self) -> Vec<Part> {
+        let mut parts: Vec<Part> = Vec::new();
+        let mut room = self.costs.rows_now(self.queued_rows);
+        while room > 0
+            && let Some(mut next) = self.queue.first_entry()
+        {
+            let Waiting { id, rows } = *next.get();
+            // A request that fits a batch is not torn to fill up this one: it would wait for both.
+            if !parts.is_empty() && rows > room && rows <= self.costs.max() {
+                break;
+            }
+            let n = rows.min(room);
+            next.get_mut().rows -= n;
+            if n == rows {
+                next.remove();
+            }
+            room -= n;
+            self.queued_rows -= n;
+            if let Some(entry) = self.entries.get_mut(&id) {
+                parts.push((id, entry.taken..entry.taken + n));
+                entry.taken += n;
+            }
+        }
+        parts
+    }
+
+    fn done(&mut self, now: Instant, batch: BatchId, ok: bool, actions: &mut Vec<Action>) {
+        let Some(mut batch) = self.batches.remove(&batch) else { return };
+        // Whoever was cancelled or failed meanwhile is no more in there.
+        batch.parts.retain(|(id, _)| self.entries.contains_key(id));
+        if !ok {
+            return self.failed(batch.parts, actions);
+        }
+        self.costs.measured(batch.rows, now.saturating_duration_since(batch.started));
+        for (id, range) in batch.parts {
+            let Some(entry) = self.entries.get_mut(&id) else { continue };
+            entry.done += range.len();
             if entry.done == entry.rows {
                 self.remove(id);
                 actions.push(Action::Answer { id });
@@ -263,24 +344,63 @@ impl Scheduler {
         }
     }
 
+    /// Has the parts of a failed batch run again in halves; what failed alone has failed.
+    fn failed(&mut self, mut parts: Vec<Part>, actions: &mut Vec<Action>) {
+        if let [(id, _)] = parts.as_slice() {
+            let id = *id;
+            self.remove(id);
+            actions.push(Action::Fail { id, why: Failure::Batch });
+        } else if !parts.is_empty() {
+            let second = parts.split_off(parts.len() / 2);
+            self.again.push_front(second);
+            self.again.push_front(parts);
+        }
+    }
+
     fn expire(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        let due: Vec<RequestId> = self
-            .entries
-            .iter()
-            .filter(|(_, e)| e.deadline.is_some_and(|d| d <= now))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in due {
+        while let Some((_, id)) = self.deadlines.first().copied().filter(|(due, _)| *due <= now) {
             self.remove(id);
             actions.push(Action::Fail { id, why: Failure::Expired });
         }
     }
 
+    /// Fails those whose batch runs for too long: it may never end.
+    fn give_up_stuck(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let mut failed = Vec::new();
+        for batch in self.batches.values_mut().filter(|b| !b.stuck) {
+            batch.stuck = now.saturating_duration_since(batch.started) > self.limits.longest_run;
+            if batch.stuck {
+                failed.extend(batch.parts.iter().map(|(id, _)| *id));
+            }
+        }
+        for id in failed.into_iter().filter(|id| self.entries.contains_key(id)).collect::<BTreeSet<_>>() {
+            self.remove(id);
+            actions.push(Action::Fail { id, why: Failure::Stuck });
+        }
+    }
+
+    /// Says of which batches nobody waits for a part any more, once of each.
+    fn terminate(&mut self, actions: &mut Vec<Action>) {
+        for (id, batch) in self.batches.iter_mut().filter(|(_, b)| !b.terminated) {
+            batch.terminated = !batch.parts.iter().any(|(id, _)| self.entries.contains_key(id));
+            if batch.terminated {
+                actions.push(Action::Terminate { batch: *id });
+            }
+        }
+    }
+
     fn remove(&mut self, id: RequestId) {
-        if let Some(entry) = self.entries.remove(&id)
-            && self.queue.remove(&entry.turn).is_some()
-        {
-            self.queued_rows -= entry.rows - entry.taken;
+        let Some(entry) = self.entries.remove(&id) else { return };
+        self.held_bytes -= entry.bytes;
+        if let Some(waiting) = self.queue.remove(&entry.turn) {
+            self.queued_rows -= waiting.rows;
+        }
+        if let Some(deadline) = entry.deadline {
+            self.deadlines.remove(&(deadline, id));
+        }
+        // A worker that finds nothing but halves of those who are gone would be woken for nothing.
+        if !self.again.is_empty() {
+            self.again.retain(|parts| parts.iter().any(|(id, _)| self.entries.contains_key(id)));
         }
     }
 }

@@ -1,21 +1,33 @@
-use std::collections::BTreeSet;
-
-use proptest::prelude::*;
-
 use super::*;
 
-type Parts = Vec<(RequestId, Range<usize>)>;
+#[path = "scheduler_oracle.rs"]
+mod oracle;
+
+type Parts = Vec<Part>;
 
 fn limits() -> Limits {
-    Limits { rows: 16, requests: 8, batch: 4, workers: 1 }
+    Limits { rows: 16, requests: 8, bytes: 1000, workers: 1, longest_run: Duration::from_secs(60) }
+}
+
+/// Batches of up to `max` rows, of which nothing was measured yet.
+fn batches_of(max: usize) -> Costs {
+    Costs::new((1..=max).map(|n| (n, None)))
+}
+
+fn scheduler() -> Scheduler {
+    Scheduler::new(limits(), batches_of(4))
 }
 
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
+fn request(id: u64, rows: usize, deadline: Option<Instant>, priority: Priority) -> Request {
+    Request { id, rows, bytes: rows, deadline, priority }
+}
+
 fn submit(s: &mut Scheduler, now: Instant, id: u64, rows: usize, deadline: Option<Instant>) -> Vec<Action> {
-    s.step(now, Event::Submit { id, rows, deadline, priority: Priority::Normal })
+    s.step(now, Event::Submit(request(id, rows, deadline, Priority::Normal)))
 }
 
 fn run_of(actions: &[Action]) -> (BatchId, Parts) {
@@ -27,7 +39,7 @@ fn run_of(actions: &[Action]) -> (BatchId, Parts) {
 
 #[test]
 fn the_earliest_deadline_goes_first_and_no_deadline_last() {
-    let (mut s, t) = (Scheduler::new(limits()), Instant::now());
+    let (mut s, t) = (scheduler(), Instant::now());
     assert!(submit(&mut s, t, 1, 2, None).is_empty());
     assert!(submit(&mut s, t, 2, 1, Some(t + ms(50))).is_empty());
     assert!(submit(&mut s, t, 3, 1, Some(t + ms(20))).is_empty());
@@ -37,7 +49,7 @@ fn the_earliest_deadline_goes_first_and_no_deadline_last() {
 
 #[test]
 fn a_priority_goes_before_deadlines_and_within_it_they_count() {
-    let (mut s, t) = (Scheduler::new(Limits { batch: 1, ..limits() }), Instant::now());
+    let (mut s, t) = (Scheduler::new(limits(), batches_of(1)), Instant::now());
     let asks = [
         (1, None, Priority::Low),
         (2, Some(t + ms(1)), Priority::Low),
@@ -47,7 +59,7 @@ fn a_priority_goes_before_deadlines_and_within_it_they_count() {
         (6, Some(t + ms(900)), Priority::High),
     ];
     for (id, deadline, priority) in asks {
-        assert!(s.step(t, Event::Submit { id, rows: 1, deadline, priority }).is_empty());
+        assert!(s.step(t, Event::Submit(request(id, 1, deadline, priority))).is_empty());
     }
     let order: Vec<RequestId> = asks.iter().map(|_| run_of(&s.step(t, Event::Take)).1[0].0).collect();
     assert_eq!(order, [6, 5, 4, 3, 2, 1]);
@@ -55,8 +67,8 @@ fn a_priority_goes_before_deadlines_and_within_it_they_count() {
 
 #[test]
 fn a_low_priority_does_not_wait_for_ever() {
-    let (mut s, t) = (Scheduler::new(Limits { batch: 1, ..limits() }), Instant::now());
-    s.step(t, Event::Submit { id: 1, rows: 1, deadline: None, priority: Priority::Low });
+    let (mut s, t) = (Scheduler::new(limits(), batches_of(1)), Instant::now());
+    s.step(t, Event::Submit(request(1, 1, None, Priority::Low)));
     let later = t + 2 * PATIENCE;
     submit(&mut s, later, 2, 1, Some(later + ms(1)));
     assert_eq!(run_of(&s.step(later, Event::Take)).1, vec![(1, 0..1)]);
@@ -64,7 +76,7 @@ fn a_low_priority_does_not_wait_for_ever() {
 
 #[test]
 fn a_request_without_deadline_does_not_wait_for_ever() {
-    let (mut s, t) = (Scheduler::new(Limits { batch: 1, ..limits() }), Instant::now());
+    let (mut s, t) = (Scheduler::new(limits(), batches_of(1)), Instant::now());
     submit(&mut s, t, 1, 1, None);
     let later = t + PATIENCE;
     submit(&mut s, later, 2, 1, Some(later + ms(1)));
@@ -74,7 +86,7 @@ fn a_request_without_deadline_does_not_wait_for_ever() {
 
 #[test]
 fn more_rows_than_a_batch_holds_are_run_in_parts_and_answered_once() {
-    let (mut s, t) = (Scheduler::new(limits()), Instant::now());
+    let (mut s, t) = (scheduler(), Instant::now());
     submit(&mut s, t, 1, 6, None);
     let (a, parts) = run_of(&s.step(t, Event::Take));
     assert_eq!(parts, vec![(1, 0..4)]);
@@ -87,7 +99,7 @@ fn more_rows_than_a_batch_holds_are_run_in_parts_and_answered_once() {
 
 #[test]
 fn a_request_that_fits_a_batch_is_not_torn_to_fill_another() {
-    let (mut s, t) = (Scheduler::new(limits()), Instant::now());
+    let (mut s, t) = (scheduler(), Instant::now());
     submit(&mut s, t, 1, 3, None);
     submit(&mut s, t, 2, 2, None);
     assert_eq!(run_of(&s.step(t, Event::Take)).1, vec![(1, 0..3)]);
@@ -96,7 +108,7 @@ fn a_request_that_fits_a_batch_is_not_torn_to_fill_another() {
 
 #[test]
 fn what_expires_leaves_while_the_worker_is_busy_and_is_never_run() {
-    let (mut s, t) = (Scheduler::new(limits()), Instant::now());
+    let (mut s, t) = (scheduler(), Instant::now());
     submit(&mut s, t, 1, 1, None);
     let (batch, _) = run_of(&s.step(t, Event::Take));
     submit(&mut s, t, 2, 1, Some(t + ms(5)));
@@ -109,18 +121,20 @@ fn what_expires_leaves_while_the_worker_is_busy_and_is_never_run() {
 
 #[test]
 fn a_cancelled_request_leaves_at_once_and_its_running_rows_are_dropped() {
-    let (mut s, t) = (Scheduler::new(limits()), Instant::now());
+    let (mut s, t) = (scheduler(), Instant::now());
     submit(&mut s, t, 1, 6, None);
     let (batch, _) = run_of(&s.step(t, Event::Take));
-    assert!(s.step(t, Event::Cancel { id: 1 }).is_empty());
+    let cancelled = s.step(t, Event::Cancel { id: 1 });
+    assert_eq!(cancelled, vec![Action::Terminate { batch }], "nobody waits for it any more");
     assert_eq!(s.queued_rows(), 0);
-    assert!(s.step(t, Event::Done { batch, ok: true }).is_empty());
+    assert!(s.step(t, Event::Tick).is_empty(), "told once");
+    assert!(s.step(t, Event::Done { batch, ok: false }).is_empty());
     assert!(s.is_idle());
 }
 
 #[test]
 fn a_full_queue_refuses_and_says_when_to_come_again() {
-    let (mut s, t) = (Scheduler::new(limits()), Instant::now());
+    let (mut s, t) = (scheduler(), Instant::now());
     submit(&mut s, t, 1, 4, None);
     let (batch, _) = run_of(&s.step(t, Event::Take));
     s.step(t + ms(40), Event::Done { batch, ok: true });
@@ -133,33 +147,109 @@ fn a_full_queue_refuses_and_says_when_to_come_again() {
 }
 
 #[test]
-fn a_deadline_that_the_queue_cannot_meet_is_refused_at_once() {
-    let (mut s, t) = (Scheduler::new(limits()), Instant::now());
-    submit(&mut s, t, 1, 4, None);
+fn a_deadline_that_cannot_be_met_is_refused_at_once() {
+    // 10 ms a row.
+    let costs = Costs::new((1..=4).map(|n| (n, Some(0.01 * n as f64))));
+    let (mut s, t) = (Scheduler::new(limits(), costs), Instant::now());
+    let late = |id| vec![Action::Refuse { id, why: Refusal::Late }];
+    assert_eq!(submit(&mut s, t, 1, 1, Some(t)), late(1), "it passed");
+    submit(&mut s, t, 2, 4, None);
+    run_of(&s.step(t, Event::Take));
+    // The worker is busy until 40; then come the rows before it, and its own.
+    assert_eq!(submit(&mut s, t, 3, 1, Some(t + ms(50))), late(3));
+    assert!(submit(&mut s, t, 4, 1, Some(t + ms(51))).is_empty());
+    assert!(submit(&mut s, t + ms(20), 5, 2, None).is_empty(), "that without a deadline comes after");
+    assert_eq!(submit(&mut s, t + ms(20), 6, 2, Some(t + ms(70))), late(6));
+    assert!(submit(&mut s, t + ms(20), 7, 2, Some(t + ms(71))).is_empty());
+}
+
+#[test]
+fn who_can_run_at_once_is_not_refused_for_a_bad_moment_long_ago() {
+    let (mut s, t) = (Scheduler::new(limits(), Costs::new([(1, Some(9.0))])), Instant::now());
+    assert!(submit(&mut s, t, 1, 1, Some(t + ms(20))).is_empty());
     let (batch, _) = run_of(&s.step(t, Event::Take));
-    let t = t + ms(40);
+    // It is the next who would have to wait, for as long as is believed.
+    assert_eq!(submit(&mut s, t, 2, 1, Some(t + ms(20))).len(), 1);
+    s.step(t + ms(10), Event::Done { batch, ok: true });
+    assert!(submit(&mut s, t + ms(10), 3, 1, Some(t + ms(30))).is_empty());
+}
+
+#[test]
+fn bytes_are_bounded_until_the_answer_and_one_large_request_is_let_in_alone() {
+    let (mut s, t) = (scheduler(), Instant::now());
+    let large = |id, bytes| Event::Submit(Request { bytes, ..request(id, 1, None, Priority::Normal) });
+    assert!(s.step(t, large(1, 5000)).is_empty());
+    assert!(matches!(s.step(t, large(2, 1))[..], [Action::Refuse { id: 2, why: Refusal::Full { .. } }]));
+    let (batch, _) = run_of(&s.step(t, Event::Take));
+    assert!(matches!(s.step(t, large(3, 1))[..], [Action::Refuse { id: 3, .. }]), "it runs, and is held");
+    assert_eq!(s.step(t, Event::Done { batch, ok: true }), vec![Action::Answer { id: 1 }]);
+    assert_eq!(s.held_bytes(), 0);
+    assert!(s.step(t, large(4, 600)).is_empty());
+    assert!(s.step(t, large(5, 400)).is_empty());
+    assert_eq!(s.step(t, large(6, 1)).len(), 1);
+    s.step(t, Event::Cancel { id: 5 });
+    assert!(s.step(t, large(7, 400)).is_empty());
+}
+
+#[test]
+fn as_many_rows_run_as_is_cheapest() {
+    // Padding three rows to four costs more than two batches.
+    let costs = Costs::new([(1, Some(0.001)), (2, Some(0.002)), (4, Some(0.008))]);
+    let (mut s, t) = (Scheduler::new(limits(), costs), Instant::now());
+    for id in 1..=3 {
+        submit(&mut s, t, id, 1, None);
+    }
+    assert_eq!(run_of(&s.step(t, Event::Take)).1, vec![(1, 0..1), (2, 0..1)]);
+    assert_eq!(run_of(&s.step(t, Event::Take)).1, vec![(3, 0..1)]);
+}
+
+#[test]
+fn a_batch_that_fails_is_halved_until_what_breaks_it_stands_alone() {
+    let (mut s, t) = (scheduler(), Instant::now());
+    for id in 1..=4 {
+        submit(&mut s, t, id, 1, None);
+    }
+    let (mut answered, mut failed, mut runs) = (Vec::new(), Vec::new(), 0);
+    submit(&mut s, t, 5, 4, Some(t + ms(500)));
+    // The one with the deadline first.
+    let (batch, parts) = run_of(&s.step(t, Event::Take));
+    assert_eq!(parts, vec![(5, 0..4)]);
     s.step(t, Event::Done { batch, ok: true });
-    submit(&mut s, t, 2, 4, Some(t + ms(100)));
-    submit(&mut s, t, 3, 4, None);
-    // 40 ms of work before it in the order of deadlines; that without a deadline comes after.
-    let late = vec![Action::Refuse { id: 4, why: Refusal::Late }];
-    assert!(submit(&mut s, t, 5, 1, Some(t + ms(101))).is_empty());
-    assert!(submit(&mut s, t, 6, 1, Some(t + ms(30))).is_empty(), "nothing is before it");
-    assert_eq!(submit(&mut s, t, 4, 1, Some(t)), late);
-    submit(&mut s, t, 7, 4, Some(t + ms(110)));
-    assert_eq!(submit(&mut s, t, 8, 1, Some(t + ms(112))).len(), 0);
-    let mut crowded = Scheduler::new(limits());
-    crowded.pace = 0.05;
-    submit(&mut crowded, t, 1, 4, Some(t + ms(10)));
-    assert_eq!(
-        submit(&mut crowded, t, 2, 1, Some(t + ms(100))),
-        vec![Action::Refuse { id: 2, why: Refusal::Late }]
-    );
+    while let [Action::Run { batch, parts }] = &s.step(t, Event::Take)[..] {
+        runs += 1;
+        let ok = parts.iter().all(|(id, _)| *id != 3);
+        for action in s.step(t, Event::Done { batch: *batch, ok }) {
+            match action {
+                Action::Answer { id } => answered.push(id),
+                Action::Fail { id, why: Failure::Batch } => failed.push(id),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    // All; 1 and 2; 3 and 4; 3; 4.
+    assert_eq!((answered, failed, runs), (vec![1, 2, 4], vec![3], 5));
+    assert!(s.is_idle() && !s.has_work());
+}
+
+#[test]
+fn a_run_without_end_is_given_up_and_counted_as_stuck_until_it_ends() {
+    let (mut s, t) = (scheduler(), Instant::now());
+    submit(&mut s, t, 1, 1, None);
+    let (batch, _) = run_of(&s.step(t, Event::Take));
+    assert!(s.step(t + Duration::from_secs(60), Event::Tick).is_empty());
+    let late = t + Duration::from_secs(61);
+    let given_up = vec![Action::Fail { id: 1, why: Failure::Stuck }, Action::Terminate { batch }];
+    assert_eq!(s.step(late, Event::Tick), given_up);
+    assert!(s.step(late, Event::Tick).is_empty(), "once");
+    assert_eq!(s.stuck(), 1);
+    assert!(s.step(late, Event::Done { batch, ok: false }).is_empty(), "and is not tried again");
+    assert_eq!(s.stuck(), 0);
+    assert!(s.is_idle());
 }
 
 #[test]
 fn a_failed_batch_fails_its_own_requests_and_no_others() {
-    let (mut s, t) = (Scheduler::new(limits()), Instant::now());
+    let (mut s, t) = (scheduler(), Instant::now());
     submit(&mut s, t, 1, 4, None);
     submit(&mut s, t, 2, 1, None);
     let (a, _) = run_of(&s.step(t, Event::Take));
@@ -171,150 +261,10 @@ fn a_failed_batch_fails_its_own_requests_and_no_others() {
 
 #[test]
 fn draining_refuses_the_new_and_finishes_the_old_and_abort_gives_up() {
-    let (mut s, t) = (Scheduler::new(limits()), Instant::now());
+    let (mut s, t) = (scheduler(), Instant::now());
     submit(&mut s, t, 1, 1, None);
     s.step(t, Event::Drain);
     assert_eq!(submit(&mut s, t, 2, 1, None), vec![Action::Refuse { id: 2, why: Refusal::Draining }]);
     assert_eq!(s.step(t, Event::Abort), vec![Action::Fail { id: 1, why: Failure::Aborted }]);
     assert!(s.is_idle());
-}
-
-/// What the oracle is told to do next.
-#[derive(Debug, Clone)]
-enum Op {
-    Submit { rows: usize, deadline: Option<u64> },
-    Cancel(usize),
-    Take,
-    Done { pick: usize, ok: bool },
-    Pass(u64),
-}
-
-fn op() -> impl Strategy<Value = Op> {
-    prop_oneof![
-        4 => (1_usize..10, proptest::option::of(0_u64..60))
-            .prop_map(|(rows, deadline)| Op::Submit { rows, deadline }),
-        1 => (0_usize..100).prop_map(Op::Cancel),
-        4 => Just(Op::Take),
-        3 => (0_usize..4, proptest::bool::weighted(0.85)).prop_map(|(pick, ok)| Op::Done { pick, ok }),
-        2 => (0_u64..20).prop_map(Op::Pass),
-    ]
-}
-
-/// A request as a naive observer sees it.
-#[derive(Debug, Clone)]
-struct Seen {
-    rows: usize,
-    due: Instant,
-    deadline: Option<Instant>,
-    run: BTreeSet<usize>,
-    finished: BTreeSet<usize>,
-    over: bool,
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
-
-    #[test]
-    fn nothing_is_lost_answered_twice_or_run_expired(ops in proptest::collection::vec(op(), 1..150)) {
-        let limits = limits();
-        let mut s = Scheduler::new(limits);
-        let mut now = Instant::now();
-        let mut seen: BTreeMap<u64, Seen> = BTreeMap::new();
-        let mut running: Vec<(BatchId, Parts)> = Vec::new();
-        let mut next = 0_u64;
-        // After the random part everything left is run to its end.
-        let rest = std::iter::repeat_n([Op::Take, Op::Done { pick: 0, ok: true }], 200).flatten();
-        for op in ops.into_iter().chain(rest) {
-            let mut finishing: Option<(Parts, bool)> = None;
-            let event = match op {
-                Op::Pass(n) => {
-                    now += ms(n);
-                    Event::Tick
-                }
-                Op::Submit { rows, deadline } => {
-                    next += 1;
-                    let deadline = deadline.map(|d| now + ms(d));
-                    let due = deadline.unwrap_or(now + PATIENCE);
-                    let fresh = Seen {
-                        rows, due, deadline, run: BTreeSet::new(), finished: BTreeSet::new(), over: false,
-                    };
-                    seen.insert(next, fresh);
-                    Event::Submit { id: next, rows, deadline, priority: Priority::Normal }
-                }
-                Op::Cancel(n) => {
-                    let alive: Vec<u64> = seen.iter().filter(|(_, r)| !r.over).map(|(id, _)| *id).collect();
-                    let Some(id) = alive.get(n % alive.len().max(1)) else { continue };
-                    // One that expires in this very step is told so; the observer takes either.
-                    if seen[id].deadline.is_some_and(|d| d <= now) { continue }
-                    seen.get_mut(id).unwrap().over = true;
-                    Event::Cancel { id: *id }
-                }
-                Op::Take => Event::Take,
-                Op::Done { pick, ok } => {
-                    if running.is_empty() { continue }
-                    let (batch, parts) = running.remove(pick % running.len());
-                    finishing = Some((parts, ok));
-                    Event::Done { batch, ok }
-                }
-            };
-            for action in s.step(now, event) {
-                match action {
-                    Action::Refuse { id, why } => {
-                        prop_assert!(!seen[&id].over, "{id} was over already");
-                        if why == Refusal::Late {
-                            prop_assert!(seen[&id].deadline.is_some());
-                        }
-                        seen.get_mut(&id).unwrap().over = true;
-                    }
-                    Action::Run { batch, parts } => {
-                        let rows: usize = parts.iter().map(|(_, r)| r.len()).sum();
-                        prop_assert!(rows >= 1 && rows <= limits.batch);
-                        let last_due = parts.iter().map(|(id, _)| seen[id].due).max().unwrap();
-                        for (id, range) in &parts {
-                            let r = seen.get_mut(id).unwrap();
-                            prop_assert!(!r.over, "{id} was over, and run");
-                            prop_assert!(r.deadline.is_none_or(|d| d > now), "{id} was expired, and run");
-                            for row in range.clone() {
-                                prop_assert!(row < r.rows && r.run.insert(row), "row {row} of {id} ran twice");
-                            }
-                        }
-                        // Nobody who waits had an earlier turn than one who runs.
-                        let waiting = seen.values().filter(|r| !r.over && r.run.len() < r.rows);
-                        for r in waiting {
-                            prop_assert!(r.due >= last_due);
-                        }
-                        running.push((batch, parts));
-                    }
-                    Action::Answer { id } => {
-                        let (parts, ok) = finishing.clone().unwrap();
-                        prop_assert!(ok);
-                        let r = seen.get_mut(&id).unwrap();
-                        let mine = parts.iter().filter(|(p, _)| *p == id).flat_map(|(_, r)| r.clone());
-                        let finished: BTreeSet<usize> = r.finished.iter().copied().chain(mine).collect();
-                        prop_assert_eq!(finished.len(), r.rows, "answered before all was done");
-                        prop_assert!(!std::mem::replace(&mut r.over, true), "{} answered twice", id);
-                    }
-                    Action::Fail { id, why } => {
-                        let r = seen.get_mut(&id).unwrap();
-                        match why {
-                            Failure::Expired => prop_assert!(r.deadline.is_some_and(|d| d <= now)),
-                            Failure::Batch => prop_assert!(finishing.as_ref().is_some_and(|(_, ok)| !ok)),
-                            Failure::Aborted => prop_assert!(false, "nobody aborted"),
-                        }
-                        prop_assert!(!std::mem::replace(&mut r.over, true), "{} failed twice", id);
-                    }
-                }
-            }
-            if let Some((parts, true)) = finishing {
-                for (id, range) in parts {
-                    seen.get_mut(&id).unwrap().finished.extend(range);
-                }
-            }
-            let waiting: usize = seen.values().filter(|r| !r.over).map(|r| r.rows - r.run.len()).sum();
-            prop_assert_eq!(s.queued_rows(), waiting);
-            prop_assert!(waiting <= limits.rows);
-        }
-        prop_assert!(seen.values().all(|r| r.over), "a request was lost");
-        prop_assert!(s.is_idle());
-    }
 }

@@ -14,6 +14,7 @@ use super::Setup;
 use super::scheduler::{Action, BatchId, Event, Failure, Refusal, RequestId, Scheduler};
 use crate::EngineError;
 use crate::gauge::{Counter, Elapsed, Gauge, Held, Last};
+use crate::runtime::session::Stop;
 
 pub(super) struct Shared {
     pub(super) setup: Setup,
@@ -49,6 +50,8 @@ pub(super) struct Counts {
 pub(super) struct State {
     pub(super) scheduler: Scheduler,
     pub(super) pending: HashMap<RequestId, Pending>,
+    /// What stops the batches that are being run.
+    pub(super) running: HashMap<BatchId, Arc<dyn Stop>>,
     pub(super) next_id: RequestId,
     pub(super) draining: bool,
     pub(super) stop: bool,
@@ -97,6 +100,16 @@ impl Shared {
                         parts.into_iter().filter_map(|(id, r)| inputs(&id).map(|i| (id, r, i))).collect();
                     job = Some(Job { batch, parts });
                 }
+                Action::Terminate { batch } => {
+                    if let Some(stop) = state.running.get(&batch) {
+                        tracing::debug!(
+                            graph = self.setup.name,
+                            batch,
+                            "nobody waits for this batch: stopped"
+                        );
+                        stop.stop();
+                    }
+                }
                 Action::Refuse { id, why } => {
                     self.counts.refused.add(1);
                     let error = match why {
@@ -115,7 +128,15 @@ impl Shared {
                         }
                         Failure::Batch => {
                             self.counts.failed.add(1);
-                            EngineError::Runtime(format!("{} failed on this batch", self.setup.name))
+                            EngineError::Runtime(format!("{} failed on this request", self.setup.name))
+                        }
+                        Failure::Stuck => {
+                            self.counts.failed.add(1);
+                            tracing::error!(graph = self.setup.name, "a run takes too long and is given up");
+                            EngineError::Runtime(format!(
+                                "{} took too long and was given up",
+                                self.setup.name
+                            ))
                         }
                         Failure::Aborted if state.stop => EngineError::Draining,
                         Failure::Aborted => {

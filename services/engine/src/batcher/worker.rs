@@ -44,11 +44,20 @@ pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
         }
         let pass = shared.setup.turnstile.pass(shared.setup.threads);
         // Only now that it can run at once is the batch formed: until here others could still join it.
-        let Some(job) = shared.step(&mut shared.state(), Event::Take) else { continue };
+        let stop = session.stop();
+        let job = {
+            let mut state = shared.state();
+            let Some(job) = shared.step(&mut state, Event::Take) else { continue };
+            state.running.extend(stop.clone().map(|stop| (job.batch, stop)));
+            job
+        };
         let running = shared.running.hold(job.parts.len());
         let started = Instant::now();
         let result = run(shared, session.as_mut(), &job);
         drop(pass);
+        // From here on nobody stops this batch, so that nobody stops the next one in its place.
+        shared.state().running.remove(&job.batch);
+        let stopped = stop.is_some_and(|stop| stop.reset());
         let requests = u32::try_from(job.parts.len()).unwrap_or(u32::MAX);
         shared.counts.computed_time.add(started.elapsed().saturating_mul(requests));
         drop(running);
@@ -65,6 +74,8 @@ pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
                 }
                 true
             }
+            // It was stopped because nobody waits for it; nothing is wrong with the session.
+            Err(_) if stopped => false,
             Err(e) => {
                 tracing::error!(graph = shared.setup.name, error = %e, requests = job.parts.len(), "a batch failed");
                 // Dropped and made anew: nobody knows what state it is in.
@@ -74,13 +85,17 @@ pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
             }
         };
         shared.step(&mut shared.state(), Event::Done { batch: job.batch, ok });
+        if !ok {
+            // Its halves may be run by any worker, and this one has no session now.
+            shared.work.notify_all();
+        }
     }
 }
 
 /// Waits until there are rows to run; false when there never will be.
 fn wait_for_work(shared: &Shared) -> bool {
     let mut state = shared.state();
-    while state.scheduler.queued_rows() == 0 {
+    while !state.scheduler.has_work() {
         if state.stop {
             return false;
         }

@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use atelier_package::{Bindings, Dim, Dtype, GraphSpec, Tensor, TensorData, TensorSpec};
 use ort::ep::ArenaExtendStrategy;
 use ort::ep::cuda::ConvAlgorithmSearch;
 use ort::session::builder::SessionBuilder;
-use ort::session::{Session, SessionInputValue, SessionOutputs};
+use ort::session::{RunOptions, Session, SessionInputValue, SessionOutputs};
 use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
 
 use super::{Device, Runtime};
@@ -21,10 +22,48 @@ pub(crate) trait Runner: Send {
     /// Inputs and outputs in the order of the graph's spec.
     fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError>;
 
-    /// The same into the outputs of an earlier run with inputs of these shapes, or into an empty list.
+    /// What stops a run from another thread, if it can be stopped.
+    fn stop(&self) -> Option<Arc<dyn Stop>> {
+        None
+    }
+
+    /// The same as [`run`](Runner::run) into the outputs of an earlier run with inputs of these shapes, or into an empty list.
     fn run_into(&mut self, inputs: &[Tensor], outputs: &mut Vec<Tensor>) -> Result<(), EngineError> {
         *outputs = self.run(inputs)?;
         Ok(())
+    }
+}
+
+/// Stops the run of a [`Runner`] from another thread.
+pub(crate) trait Stop: Send + Sync {
+    /// The run that is under way, or else the next one, ends in an error as soon as it can: ONNX Runtime looks
+    /// between the nodes of a graph.
+    fn stop(&self);
+
+    /// Lets runs go on again. Returns whether they were stopped.
+    fn reset(&self) -> bool;
+}
+
+/// [`Stop`] by the options that a session's runs share.
+struct StopOptions {
+    options: RunOptions,
+    stopped: AtomicBool,
+}
+
+impl Stop for StopOptions {
+    fn stop(&self) {
+        match self.options.terminate() {
+            Ok(()) => self.stopped.store(true, Ordering::Release),
+            Err(error) => tracing::warn!(%error, "a run cannot be stopped"),
+        }
+    }
+
+    fn reset(&self) -> bool {
+        let stopped = self.stopped.swap(false, Ordering::AcqRel);
+        if stopped && let Err(error) = self.options.unterminate() {
+            tracing::error!(%error, "a session cannot be used again after a run was stopped");
+        }
+        stopped
     }
 }
 
@@ -35,6 +74,7 @@ pub(crate) type Factory = Arc<dyn Fn() -> Result<Box<dyn Runner>, EngineError> +
 pub(crate) struct GraphSession {
     session: Session,
     spec: Arc<GraphSpec>,
+    stop: Arc<StopOptions>,
 }
 
 impl GraphSession {
@@ -50,7 +90,9 @@ impl GraphSession {
             .map_err(|message| EngineError::Package(format!("{}: {message}", spec.file)))?;
         compare(&spec.file, "inputs", &spec.inputs, session.inputs())?;
         compare(&spec.file, "outputs", &spec.outputs, session.outputs())?;
-        Ok(Self { session, spec })
+        let options = RunOptions::new().map_err(|e| EngineError::Runtime(e.to_string()))?;
+        let stop = Arc::new(StopOptions { options, stopped: AtomicBool::new(false) });
+        Ok(Self { session, spec, stop })
     }
 }
 
@@ -184,6 +226,10 @@ fn values<'a>(spec: &'a GraphSpec, inputs: &'a [Tensor]) -> Result<Values<'a>, o
 }
 
 impl Runner for GraphSession {
+    fn stop(&self) -> Option<Arc<dyn Stop>> {
+        Some(Arc::clone(&self.stop) as Arc<dyn Stop>)
+    }
+
     fn run_into(&mut self, inputs: &[Tensor], outputs: &mut Vec<Tensor>) -> Result<(), EngineError> {
         if outputs.len() != self.spec.outputs.len() {
             *outputs = self.run(inputs)?;
@@ -191,7 +237,8 @@ impl Runner for GraphSession {
         }
         let file = &self.spec.file;
         let failed = |e: ort::Error| EngineError::Runtime(format!("{file}: {e}"));
-        let results = self.session.run(values(&self.spec, inputs).map_err(failed)?).map_err(failed)?;
+        let values = values(&self.spec, inputs).map_err(failed)?;
+        let results = self.session.run_with_options(values, &self.stop.options).map_err(failed)?;
         for (spec, output) in self.spec.outputs.iter().zip(outputs) {
             let wrong = || {
                 let why = "is missing or has another shape than before";
@@ -210,7 +257,8 @@ impl Runner for GraphSession {
     fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
         let file = &self.spec.file;
         let failed = |e: ort::Error| EngineError::Runtime(format!("{file}: {e}"));
-        let outputs = self.session.run(values(&self.spec, inputs).map_err(failed)?).map_err(failed)?;
+        let values = values(&self.spec, inputs).map_err(failed)?;
+        let outputs = self.session.run_with_options(values, &self.stop.options).map_err(failed)?;
         let mut bindings = Bindings::new();
         for (spec, tensor) in self.spec.inputs.iter().zip(inputs) {
             // Inputs were checked before they were queued: this only binds the symbols.
@@ -239,4 +287,34 @@ fn copy<T: Copy>((_, from): (&ort::value::Shape, &[T]), to: Option<&mut [T]>) ->
 
 fn sizes(shape: &[i64]) -> Vec<usize> {
     shape.iter().map(|d| usize::try_from(*d).unwrap_or_default()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use atelier_package::Repository;
+
+    use super::*;
+
+    #[test]
+    fn a_stopped_run_ends_in_an_error_and_after_a_reset_the_session_runs_again() {
+        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models");
+        let repository = Repository::scan(&models).unwrap();
+        let package = repository.latest().find(|p| p.manifest().graphs.iter().any(|g| !g.is_step())).unwrap();
+        let spec = Arc::new(package.manifest().graphs.iter().find(|g| !g.is_step()).unwrap().clone());
+        let onnx = package.graph_bytes(&spec.name).unwrap();
+        let runtime = Runtime::load(None).unwrap();
+        let mut session = GraphSession::open(runtime, &onnx, Arc::clone(&spec), Device::Cpu, 1).unwrap();
+        let case = &package.golden().cases[&spec.name];
+        let inputs: Vec<Tensor> = spec.inputs.iter().map(|s| case.inputs[&s.name].clone()).collect();
+        let before = session.run(&inputs).unwrap();
+        let stop = session.stop().unwrap();
+        assert!(!stop.reset(), "nobody stopped it");
+        stop.stop();
+        let error = session.run(&inputs).unwrap_err();
+        assert!(matches!(&error, EngineError::Runtime(why) if why.contains("terminate")), "{error}");
+        assert!(stop.reset());
+        assert_eq!(session.run(&inputs).unwrap(), before);
+    }
 }
