@@ -8,6 +8,7 @@ mod listen;
 mod own_models;
 mod packages;
 mod ready;
+mod reload;
 mod role;
 mod stop;
 mod up;

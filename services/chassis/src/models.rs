@@ -30,7 +30,7 @@ pub fn resolve(
     version: u32,
     kinds: &[Kind],
 ) -> Result<Arc<Model>, ServiceError> {
-    choose::choose(engine.models(), name, version, kinds).cloned()
+    choose::choose(&engine.models(), name, version, kinds).cloned()
 }
 
 /// As [`resolve`], for a method that needs a graph which not every model of these kinds has. Where the
@@ -45,11 +45,12 @@ pub fn resolve_with_graph(
     graph: &str,
 ) -> Result<Arc<Model>, ServiceError> {
     let has = |model: &Arc<Model>| model.manifest().graph(graph).is_some();
-    let able: Vec<Arc<Model>> = engine.models().iter().filter(|model| has(model)).cloned().collect();
+    let models = engine.models();
+    let able: Vec<Arc<Model>> = models.iter().filter(|model| has(model)).cloned().collect();
     if name.is_empty() {
         return choose::choose(&able, name, version, kinds).cloned();
     }
-    let model = choose::choose(engine.models(), name, version, kinds)?;
+    let model = choose::choose(&models, name, version, kinds)?;
     if has(model) {
         return Ok(Arc::clone(model));
     }

@@ -1,13 +1,13 @@
 //! All the models that a process serves.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use atelier_package::{Kind, Package, PackageName, Version};
 
 use crate::model::Model;
-use crate::plan::{GraphLoad, Plan};
+use crate::plan::{GraphLoad, GraphPlan, Plan};
 use crate::runtime::{Device, Runtime};
 use crate::stats::Health;
 use crate::turnstile::Turnstile;
@@ -82,9 +82,38 @@ pub struct Engine {
 
 #[derive(Debug)]
 struct Inner {
-    models: Vec<Arc<Model>>,
+    served: Mutex<Served>,
     not_loaded: Vec<NotLoaded>,
+    loader: Loader,
+}
+
+/// What is served just now.
+#[derive(Debug)]
+struct Served {
+    models: Arc<[Arc<Model>]>,
     plan: Plan,
+    /// Nothing is added any more.
+    closed: bool,
+}
+
+/// What it takes to load a model.
+#[derive(Debug)]
+struct Loader {
+    config: Config,
+    runtime: &'static Runtime,
+    parallelism: usize,
+    turnstile: Arc<Turnstile>,
+}
+
+impl Loader {
+    fn plan(&self, packages: &[Package]) -> Plan {
+        let loads: Vec<GraphLoad> = packages.iter().flat_map(Model::loads).collect();
+        Plan::compute(self.parallelism, self.config.device, &loads)
+    }
+
+    fn load(&self, package: &Package, plans: &[GraphPlan]) -> Result<Model, EngineError> {
+        Model::load(package, plans, &self.config, self.runtime, &self.turnstile)
+    }
 }
 
 /// How often a drain looks whether it is done.
@@ -123,12 +152,13 @@ impl Engine {
         let plan = Plan::compute(parallelism, config.device, &loads);
         tracing::info!(%plan, "planned the compute");
         let turnstile = Arc::new(Turnstile::new(plan.running));
+        let loader = Loader { config: config.clone(), runtime, parallelism, turnstile };
         let (mut models, mut not_loaded) = (Vec::new(), Vec::new());
         let mut plans = plan.graphs.as_slice();
         for package in packages {
             let (own, rest) = plans.split_at(package.manifest().graphs.len().min(plans.len()));
             plans = rest;
-            match Model::load(package, own, config, runtime, &turnstile) {
+            match loader.load(package, own) {
                 Ok(model) => models.push(Arc::new(model)),
                 Err(error) => {
                     let (name, version) = (package.name().clone(), package.version());
@@ -137,11 +167,12 @@ impl Engine {
                 }
             }
         }
-        let inner = Arc::new(Inner { models, not_loaded, plan });
+        let served = Mutex::new(Served { models: models.into(), plan, closed: false });
+        let inner = Arc::new(Inner { served, not_loaded, loader });
         // Weak, or the threads would keep the engine alive.
         let watched = Arc::downgrade(&inner);
         let look =
-            move || watched.upgrade().map(|inner| inner.models.iter().for_each(|m| m.tick())).is_some();
+            move || watched.upgrade().map(|inner| inner.models().iter().for_each(|m| m.tick())).is_some();
         watchdog::start(look)
             .map_err(|e| EngineError::Runtime(format!("a watchdog thread cannot be started: {e}")))?;
         Ok(Self { inner })
@@ -154,7 +185,8 @@ impl Engine {
         let wanted = |m: &&Arc<Model>| {
             (name.is_empty() || m.name().as_str() == name) && (version == 0 || m.version().get() == version)
         };
-        let candidates = self.inner.models.iter().filter(fits);
+        let models = self.inner.models();
+        let candidates = models.iter().filter(fits);
         let key = |m: &&Arc<Model>| (std::cmp::Reverse(m.name().clone()), m.version());
         if let Some(model) = candidates.clone().filter(wanted).max_by_key(key) {
             return Ok(Arc::clone(model));
@@ -172,32 +204,92 @@ impl Engine {
         })
     }
 
-    /// Every model that is served, in the order of the packages.
-    pub fn models(&self) -> &[Arc<Model>] {
-        &self.inner.models
+    /// Every model that is served just now.
+    pub fn models(&self) -> Arc<[Arc<Model>]> {
+        self.inner.models()
     }
 
-    /// The packages that were set aside.
+    /// The packages that were set aside when the engine was made.
     pub fn not_loaded(&self) -> &[NotLoaded] {
         &self.inner.not_loaded
     }
 
     /// Who computes where.
-    pub fn plan(&self) -> &Plan {
-        &self.inner.plan
+    pub fn plan(&self) -> Plan {
+        self.inner.served().plan.clone()
     }
 
     /// The worst health of any model.
     pub fn health(&self) -> Health {
-        self.inner.models.iter().map(|m| m.health()).fold(Health::Ready, Health::worse)
+        self.inner.models().iter().map(|m| m.health()).fold(Health::Ready, Health::worse)
+    }
+
+    /// Loads one more package beside those that are served, as [`load`](Engine::load) does, and serves it from
+    /// then on. While it is loaded, and where it cannot be, nothing else is any different. Takes seconds and
+    /// blocks: not for a tokio thread.
+    ///
+    /// Errors: `Package` if it cannot be served, or that version is served already; `Draining`.
+    pub fn add(&self, package: &Package) -> Result<(), EngineError> {
+        let (name, version) = (package.name(), package.version());
+        let there = |m: &Arc<Model>| m.name() == name && m.version() == version;
+        let taken = || EngineError::Package(format!("{name}/{version} is served already"));
+        if self.models().iter().any(there) {
+            return Err(taken());
+        }
+        let plan = self.inner.loader.plan(std::slice::from_ref(package));
+        let model = Arc::new(self.inner.loader.load(package, &plan.graphs)?);
+        let mut served = self.inner.served();
+        // While it was loading the engine may have been shut down, or somebody else may have added it.
+        let late = match (served.closed, served.models.iter().any(there)) {
+            (true, _) => Some(EngineError::Draining),
+            (false, true) => Some(taken()),
+            (false, false) => None,
+        };
+        if let Some(error) = late {
+            drop(served);
+            model.stop();
+            return Err(error);
+        }
+        let mut models: Vec<Arc<Model>> = served.models.iter().cloned().chain([model]).collect();
+        models.sort_by(|a, b| (a.name(), a.version()).cmp(&(b.name(), b.version())));
+        served.models = models.into();
+        served.plan.graphs.extend(plan.graphs);
+        drop(served);
+        tracing::info!(model = %name, %version, "a model is served from now on");
+        Ok(())
+    }
+
+    /// Serves a model no longer. Who asks from now on does not find it; who has it already is answered, for up
+    /// to `grace`.
+    ///
+    /// Errors: `UnknownModel`.
+    pub async fn retire(
+        &self,
+        name: &PackageName,
+        version: Version,
+        grace: Duration,
+    ) -> Result<(), EngineError> {
+        let model = self.inner.take_out(name, version)?;
+        let end = Instant::now() + grace;
+        // Whoever found it has it in hand until its work is in the queue.
+        while (Arc::strong_count(&model) > 1 || !model.is_idle()) && Instant::now() < end {
+            tokio::time::sleep(DRAIN_STEP).await;
+        }
+        if tokio::task::spawn_blocking(move || model.stop()).await.is_err() {
+            tracing::error!(model = %name, %version, "stopping a model panicked");
+        }
+        tracing::info!(model = %name, %version, "a model is served no longer");
+        Ok(())
     }
 
     /// Takes no more work, finishes what there is within `grace`, gives up the rest with
     /// [`EngineError::Draining`], and joins the worker threads. Again is harmless.
     pub async fn shutdown(&self, grace: Duration) {
-        self.inner.models.iter().for_each(|m| m.drain());
+        self.inner.served().closed = true;
+        let models = self.models();
+        models.iter().for_each(|m| m.drain());
         let end = Instant::now() + grace;
-        while !self.inner.models.iter().all(|m| m.is_idle()) && Instant::now() < end {
+        while !models.iter().all(|m| m.is_idle()) && Instant::now() < end {
             tokio::time::sleep(DRAIN_STEP).await;
         }
         let inner = Arc::clone(&self.inner);
@@ -210,8 +302,33 @@ impl Engine {
 }
 
 impl Inner {
+    fn served(&self) -> MutexGuard<'_, Served> {
+        // Every change is whole before the lock is given back.
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn models(&self) -> Arc<[Arc<Model>]> {
+        Arc::clone(&self.served().models)
+    }
+
+    fn take_out(&self, name: &PackageName, version: Version) -> Result<Arc<Model>, EngineError> {
+        let mut served = self.served();
+        let is_it = |m: &&Arc<Model>| m.name() == name && m.version() == version;
+        let Some(model) = served.models.iter().find(is_it).cloned() else {
+            let known = served.models.iter().map(|m| format!("{}/{}", m.name(), m.version())).collect();
+            return Err(EngineError::UnknownModel {
+                wanted: format!("`{name}` in version {version}"),
+                known,
+            });
+        };
+        served.models = served.models.iter().filter(|m| !is_it(m)).cloned().collect();
+        let prefix = format!("{name}/{version}/");
+        served.plan.graphs.retain(|graph| !graph.name.starts_with(&prefix));
+        Ok(model)
+    }
+
     fn stop(&self) {
-        self.models.iter().for_each(|m| m.stop());
+        self.models().iter().for_each(|m| m.stop());
     }
 }
 

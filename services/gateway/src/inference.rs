@@ -81,7 +81,7 @@ impl Inference {
                 return self.for_model(method, fleet, request).await;
             }
             "RepositoryModelLoad" | "RepositoryModelUnload" => {
-                let message = "models are not loaded or unloaded while the fleet runs";
+                let message = "models are not loaded or unloaded on request: every role serves what lies below its --models";
                 return Err(ServiceError::unimplemented(message));
             }
             _ => {

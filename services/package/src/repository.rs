@@ -55,6 +55,12 @@ impl Repository {
         Ok(repository)
     }
 
+    /// Opens one version of one package below `directory`, as [`scan`](Self::scan) would.
+    pub fn open(directory: &Path, name: &PackageName, version: Version) -> Result<Package, PackageError> {
+        let file_name = version.to_string();
+        open(&directory.join(name.as_str()).join(&file_name), name, &file_name)
+    }
+
     /// The newest good version of each model, by name.
     pub fn latest(&self) -> impl Iterator<Item = &Package> {
         self.packages.values().filter_map(|versions| versions.values().next_back())

@@ -55,8 +55,8 @@ impl Catalog {
     }
 
     /// The packages, in the order of the engine.
-    pub(crate) fn models(&self) -> impl Iterator<Item = &Arc<Model>> {
-        self.engine.models().iter().filter(|model| self.kinds.contains(&model.kind()))
+    pub(crate) fn models(&self) -> Vec<Arc<Model>> {
+        self.engine.models().iter().filter(|model| self.kinds.contains(&model.kind())).cloned().collect()
     }
 
     /// Every graph of every package, sorted by name and version.
@@ -68,7 +68,7 @@ impl Catalog {
                 .map(|(graph, name)| Target { name, model: Arc::clone(model), graph })
                 .collect::<Vec<_>>()
         };
-        let mut targets: Vec<Target> = self.models().flat_map(of).collect();
+        let mut targets: Vec<Target> = self.models().iter().flat_map(of).collect();
         targets.sort_by(|a, b| (&a.name, a.model.version()).cmp(&(&b.name, b.model.version())));
         targets
     }
@@ -108,7 +108,7 @@ impl Catalog {
         let (package, graph) = name::split(wanted);
         let mut found = Vec::new();
         let mut several = BTreeSet::new();
-        for model in self.models().filter(|model| model.name().as_str() == package) {
+        for model in self.models().into_iter().filter(|model| model.name().as_str() == package) {
             let graphs = &model.manifest().graphs;
             let at = match graph {
                 Some(graph) => graphs.iter().position(|spec| spec.name == graph),
@@ -118,7 +118,11 @@ impl Catalog {
                     None
                 }
             };
-            found.extend(at.map(|graph| Target { name: wanted.to_owned(), model: Arc::clone(model), graph }));
+            found.extend(at.map(|graph| Target {
+                name: wanted.to_owned(),
+                model: Arc::clone(&model),
+                graph,
+            }));
         }
         if !found.is_empty() {
             return Ok(found);

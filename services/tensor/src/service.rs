@@ -158,6 +158,7 @@ impl GrpcInferenceService for Tensors {
 /// Why nothing is loaded or unloaded on request.
 fn fixed() -> ServiceError {
     ServiceError::unimplemented(
-        "models are not loaded or unloaded while the server runs: put the package below --models and start it anew",
+        "models are not loaded or unloaded on request: they are served while their packages lie below --models, \
+         which is looked at every engine.reload_seconds",
     )
 }

@@ -11,6 +11,7 @@ mod operations;
 mod pictures;
 mod python;
 mod refusals;
+mod reload;
 mod roles;
 mod segmentation;
 mod shutdown;

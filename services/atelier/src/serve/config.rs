@@ -109,6 +109,9 @@ pub(crate) struct EngineSection {
     pub(crate) queue_bytes: usize,
     /// Seconds after which a run is given up. Default 60.
     pub(crate) longest_run_seconds: u64,
+    /// How often the models directory is looked at for packages that came or went, in seconds; 0: never.
+    /// Default 10.
+    pub(crate) reload_seconds: u64,
     /// The most streams that advance together through one graph. Default 32.
     pub(crate) slots: usize,
     /// The most streams that wait for that. Default 128.
@@ -194,6 +197,7 @@ impl Default for EngineSection {
             queue_requests: engine.queue_requests,
             queue_bytes: engine.queue_bytes,
             longest_run_seconds: engine.longest_run.as_secs(),
+            reload_seconds: 10,
             slots: engine.slots,
             waiting: engine.waiting,
             stream_buffer: engine.stream_buffer,
@@ -202,6 +206,11 @@ impl Default for EngineSection {
 }
 
 impl EngineSection {
+    /// How often the models directory is looked at.
+    pub(super) fn reload(&self) -> Option<Duration> {
+        Some(Duration::from_secs(self.reload_seconds)).filter(|period| !period.is_zero())
+    }
+
     /// The engine's own configuration.
     ///
     /// # Errors

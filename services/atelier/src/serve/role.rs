@@ -27,6 +27,7 @@ use super::config::RoleConfig;
 use super::late::Late;
 use super::own_models::OwnModels;
 use super::packages::Stock;
+use super::reload::Reload;
 use super::{listen, stop, watch};
 use crate::cli::failure::{Exit, Failure};
 
@@ -191,6 +192,8 @@ pub(super) async fn run(domain: Domain, config: RoleConfig) -> Result<(), Failur
     let stop = stop::on_signal();
     let engine = config.engine.engine(&config.device, config.onnxruntime)?;
     let (listener, _) = listen::bind(&format!("{} role", domain.name()), config.listen).await?;
+    let (period, grace) = (config.engine.reload(), config.server.shutdown.drain);
+    let reload = Reload::new(config.models.clone(), domain.kinds().to_vec(), period, grace);
     let stock = Stock::open(config.models, domain.kinds().to_vec(), engine).await?;
     let (server, fill) = server(domain, &config.server);
     let serving = tokio::spawn(server.serve(listener, stop.clone().cancelled_owned()));
@@ -203,9 +206,11 @@ pub(super) async fn run(domain: Domain, config: RoleConfig) -> Result<(), Failur
         }
     };
     let following = fill.fill(&engine);
+    let reloading = reload.follow(engine.clone());
     tracing::info!(role = domain.name(), models = engine.models().len(), "serving");
     let ended = ended(domain.name(), serving.await);
     following.abort();
+    reloading.inspect(JoinHandle::abort);
     engine.shutdown(config.server.shutdown.drain).await;
     ended
 }

@@ -6,12 +6,14 @@ use std::time::Duration;
 use atelier_chassis::{Drained, Health, ServeError};
 use atelier_engine::Engine;
 use atelier_gateway::{Gateway, GatewayConfig};
+use atelier_package::Kind;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::config::{Listen, UpConfig};
 use super::packages::Stock;
+use super::reload::Reload;
 use super::role::{Domain, Fill, ended, server};
 use super::{listen, ready, stop, watch};
 use crate::cli::failure::{Exit, Failure};
@@ -31,7 +33,9 @@ pub(super) async fn run(config: UpConfig) -> Result<(), Failure> {
     let engine = config.engine.engine(&config.device, config.onnxruntime.clone())?;
     // Everything that can be refused is, before anything is started.
     let sockets = Sockets::bind(&config.listen).await?;
-    let kinds = Domain::ALL.iter().flat_map(|domain| domain.kinds()).copied().collect();
+    let kinds: Vec<Kind> = Domain::ALL.iter().flat_map(|domain| domain.kinds()).copied().collect();
+    let (period, grace) = (config.engine.reload(), config.server.shutdown.drain);
+    let reload = Reload::new(config.models.clone(), kinds.clone(), period, grace);
     let stock = Stock::open(config.models.clone(), kinds, engine).await?;
     let address = listen::url(sockets.gateway.1);
     let mut fleet = Fleet::start(sockets, &config, &stop)?;
@@ -44,6 +48,7 @@ pub(super) async fn run(config: UpConfig) -> Result<(), Failure> {
         }
     };
     let following: Vec<JoinHandle<()>> = fleet.fills.drain(..).map(|fill| fill.fill(&engine)).collect();
+    let reloading = reload.follow(engine.clone());
     let ready = fleet.ready(&engine, &stop).await;
     match &ready {
         Ok(true) => {
@@ -55,7 +60,7 @@ pub(super) async fn run(config: UpConfig) -> Result<(), Failure> {
         Err(_) => stop.cancel(),
     }
     let ended = fleet.ended().await;
-    following.iter().for_each(JoinHandle::abort);
+    following.iter().chain(&reloading).for_each(JoinHandle::abort);
     engine.shutdown(config.server.shutdown.drain).await;
     ready.and(ended)
 }

@@ -37,6 +37,7 @@ pub(super) fn update(health: &Health, engine: &Engine, domain: Domain) {
 
 /// Whether any model of a role takes work.
 pub(super) fn serves(engine: &Engine, domain: Domain) -> bool {
-    let mut own = engine.models().iter().filter(|model| domain.kinds().contains(&model.kind()));
+    let models = engine.models();
+    let mut own = models.iter().filter(|model| domain.kinds().contains(&model.kind()));
     own.any(|model| matches!(model.health(), Worker::Ready | Worker::Degraded))
 }

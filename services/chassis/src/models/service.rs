@@ -27,7 +27,7 @@ impl RoleModels {
     }
 
     fn describe(&self, model: &Arc<atelier_engine::Model>) -> Model {
-        let is_default = is_default(self.engine.models(), model);
+        let is_default = is_default(&self.engine.models(), model);
         describe(model.manifest(), &self.role, model.device().to_string(), is_default)
     }
 }
@@ -54,7 +54,8 @@ impl ModelService for RoleModels {
         if name.is_empty() {
             return Err(ServiceError::invalid("name", "is empty, must name a model").into());
         }
-        let model = choose(self.engine.models(), &name, version, &atelier_package::Kind::ALL)?;
+        let models = self.engine.models();
+        let model = choose(&models, &name, version, &atelier_package::Kind::ALL)?;
         Ok(Response::new(GetModelResponse { model: Some(self.describe(model)) }))
     }
 }

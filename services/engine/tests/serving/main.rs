@@ -4,6 +4,7 @@
 
 mod importing;
 mod loading;
+mod reloading;
 mod requests;
 mod streams;
 mod support;
