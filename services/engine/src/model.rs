@@ -176,7 +176,7 @@ impl Model {
         let step = spec.is_step();
         let sizes = if step || joinable(&spec) {
             let max = if step { config.slots } else { config.max_batch };
-            Sizes::probe(first.as_mut(), &spec, case, max, config.batching, !step)?
+            Sizes::probe(first.as_mut(), &spec, case, max, config.batching)?
         } else {
             Sizes::single()
         };

@@ -68,24 +68,21 @@ impl Sizes {
 
     /// Runs the graph at each size up to `max` on the golden inputs and keeps those that will do.
     ///
-    /// A size is kept if every row has the bits that it has when run alone (unless `Fast`), and, for a
-    /// stateless graph (`pays`), if it is no slower a row than the smaller sizes: a convolution gains
-    /// nothing from company and would only make the first wait for the last.
+    /// A size is kept if every row has the bits that it has when run alone (unless `Fast`). Which of them is run
+    /// when is decided by what they [cost](Sizes::costs).
     pub(crate) fn probe(
         runner: &mut dyn Runner,
         spec: &GraphSpec,
         case: &GoldenCase,
         max: usize,
         batching: Batching,
-        pays: bool,
     ) -> Result<Self, EngineError> {
         let inputs = Samples::new(spec, case)?;
         let outputs: Vec<usize> = spec.outputs.iter().filter_map(|s| s.batch_axis()).collect();
         let count = CANDIDATES.iter().copied().filter(|n| *n <= max).max().unwrap_or(1);
         let mut alone = Vec::with_capacity(count);
         let mut kept = vec![1];
-        let mut best = measure(runner, &inputs, 1)?.as_secs_f64();
-        let mut seconds = vec![Some(best)];
+        let mut seconds = vec![Some(measure(runner, &inputs, 1)?.as_secs_f64())];
         for size in CANDIDATES.into_iter().filter(|n| (2..=max).contains(n)) {
             // Only as many as are needed: a graph that takes long is tried at few sizes.
             for row in alone.len()..size {
@@ -97,12 +94,8 @@ impl Sizes {
                 continue;
             }
             let took = measure(runner, &inputs, size)?;
-            let row = took.as_secs_f64() / size as f64;
-            if !pays || row <= best {
-                kept.push(size);
-                seconds.push(Some(took.as_secs_f64()));
-                best = best.min(row);
-            }
+            kept.push(size);
+            seconds.push(Some(took.as_secs_f64()));
             if took > LONG {
                 break;
             }
@@ -229,7 +222,7 @@ mod tests {
         let (spec, case) = spec();
         let sizes = |batching| {
             let mut runner = Rounding { wrong_from: 4 };
-            Sizes::probe(&mut runner, &spec, &case, 8, batching, false).unwrap().sizes
+            Sizes::probe(&mut runner, &spec, &case, 8, batching).unwrap().sizes
         };
         assert_eq!(sizes(Batching::Exact), vec![1, 2, 3]);
         assert_eq!(sizes(Batching::Fast), vec![1, 2, 3, 4, 6, 8]);

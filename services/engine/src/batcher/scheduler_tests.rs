@@ -148,19 +148,19 @@ fn a_full_queue_refuses_and_says_when_to_come_again() {
 
 #[test]
 fn a_deadline_that_cannot_be_met_is_refused_at_once() {
-    // 10 ms a row.
-    let costs = Costs::new((1..=4).map(|n| (n, Some(0.01 * n as f64))));
+    // 8 ms a batch, and 2 ms a row.
+    let costs = Costs::new((1..=4).map(|n| (n, Some(0.008 + 0.002 * n as f64))));
     let (mut s, t) = (Scheduler::new(limits(), costs), Instant::now());
     let late = |id| vec![Action::Refuse { id, why: Refusal::Late }];
     assert_eq!(submit(&mut s, t, 1, 1, Some(t)), late(1), "it passed");
     submit(&mut s, t, 2, 4, None);
     run_of(&s.step(t, Event::Take));
-    // The worker is busy until 40; then come the rows before it, and its own.
-    assert_eq!(submit(&mut s, t, 3, 1, Some(t + ms(50))), late(3));
-    assert!(submit(&mut s, t, 4, 1, Some(t + ms(51))).is_empty());
-    assert!(submit(&mut s, t + ms(20), 5, 2, None).is_empty(), "that without a deadline comes after");
-    assert_eq!(submit(&mut s, t + ms(20), 6, 2, Some(t + ms(70))), late(6));
-    assert!(submit(&mut s, t + ms(20), 7, 2, Some(t + ms(71))).is_empty());
+    // The worker is busy until 16; then come the rows before it, and its own.
+    assert_eq!(submit(&mut s, t, 3, 1, Some(t + ms(26))), late(3));
+    assert!(submit(&mut s, t, 4, 1, Some(t + ms(27))).is_empty());
+    assert!(submit(&mut s, t + ms(6), 5, 2, None).is_empty(), "that without a deadline comes after");
+    assert_eq!(submit(&mut s, t + ms(6), 6, 2, Some(t + ms(38))), late(6));
+    assert!(submit(&mut s, t + ms(6), 7, 2, Some(t + ms(39))).is_empty());
 }
 
 #[test]
@@ -194,13 +194,13 @@ fn bytes_are_bounded_until_the_answer_and_one_large_request_is_let_in_alone() {
 #[test]
 fn as_many_rows_run_as_is_cheapest() {
     // Padding three rows to four costs more than two batches.
-    let costs = Costs::new([(1, Some(0.001)), (2, Some(0.002)), (4, Some(0.008))]);
+    let costs = Costs::new([(1, Some(0.001)), (2, Some(0.0015)), (4, Some(0.008))]);
     let (mut s, t) = (Scheduler::new(limits(), costs), Instant::now());
     for id in 1..=3 {
         submit(&mut s, t, id, 1, None);
     }
-    assert_eq!(run_of(&s.step(t, Event::Take)).1, vec![(1, 0..1), (2, 0..1)]);
-    assert_eq!(run_of(&s.step(t, Event::Take)).1, vec![(3, 0..1)]);
+    assert_eq!(run_of(&s.step(t, Event::Take)).1, vec![(1, 0..1)]);
+    assert_eq!(run_of(&s.step(t, Event::Take)).1, vec![(2, 0..1), (3, 0..1)]);
 }
 
 #[test]
