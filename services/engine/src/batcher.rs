@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use crate::gauge::Gauge;
 use crate::runtime::session::{Factory, Runner};
 use crate::sizes::Sizes;
-use crate::stats::{GraphStats, Health};
+use crate::stats::{Activity, GraphStats, Health, Line, Outcomes, Times, Work, Workers};
 use crate::turnstile::Turnstile;
 use crate::{EngineError, Terms};
 use cost::Costs;
@@ -172,14 +172,55 @@ impl GraphHandle {
             refused: counts.refused.get(),
             expired: counts.expired.get(),
             failed: counts.failed.get(),
+            cancelled: counts.cancelled.get(),
             batches: counts.batches.get(),
             rows: counts.rows.get(),
+            padding: counts.padding.get(),
             answered_time: counts.answered_time.get(),
             failed_time: counts.failed_time.get(),
             queued_time: counts.queued_time.get(),
             computed_time: counts.computed_time.get(),
             last_answer: counts.last_answer.get(),
         }
+    }
+
+    /// The same and more, in the shape that it has for every graph. Looks through the queue: for somebody who
+    /// asks now and then.
+    pub(crate) fn activity(&self, graph: &str) -> Activity {
+        let (stats, counts) = (self.stats(), &self.shared.counts);
+        Activity {
+            graph: graph.to_owned(),
+            line: self.line(),
+            running: stats.running,
+            slots: None,
+            workers: Workers {
+                total: self.shared.workers,
+                healthy: self.shared.healthy.load(Ordering::Acquire),
+            },
+            outcomes: Outcomes {
+                answered: stats.answered,
+                refused: stats.refused,
+                expired: stats.expired,
+                failed: stats.failed,
+                cancelled: stats.cancelled,
+            },
+            work: Work { batches: stats.batches, rows: stats.rows, padding: stats.padding },
+            times: Times {
+                queue: counts.queue.get(),
+                compute: counts.compute.get(),
+                rows: counts.batch_rows.get(),
+            },
+        }
+    }
+
+    fn line(&self) -> Line {
+        let state = self.shared.state();
+        let waiting = state.pending.values().filter(|pending| !pending.taken);
+        let (count, oldest) = waiting.fold((0, None::<Instant>), |(count, oldest), pending| {
+            (count + 1, Some(oldest.map_or(pending.submitted, |o| o.min(pending.submitted))))
+        });
+        drop(state);
+        Line { waiting: count, oldest: oldest.map(|since| since.elapsed()) }
     }
 
     /// Whether all workers run.
@@ -257,6 +298,7 @@ impl GraphHandle {
         let shared = &self.shared;
         // While a session is made anew for the first time requests may wait; it takes milliseconds.
         if shared.broken.load(Ordering::Acquire) == shared.workers {
+            shared.counts.refused.add(1);
             return Err(EngineError::Loading(format!(
                 "{} is being rebuilt after a fault",
                 shared.setup.name
@@ -273,6 +315,7 @@ impl GraphHandle {
             reply,
             span: tracing::Span::current(),
             submitted: Instant::now(),
+            taken: false,
             queued: shared.queued.hold(1),
         };
         state.pending.insert(id, pending);

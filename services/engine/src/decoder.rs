@@ -26,9 +26,10 @@ use atelier_package::GraphSpec;
 
 use crate::EngineError;
 use crate::gauge::{Counter, Gauge, Held};
+use crate::histogram::Histogram;
 use crate::runtime::session::{Factory, Runner};
 use crate::sizes::Sizes;
-use crate::stats::{DecoderStats, Health};
+use crate::stats::{Activity, DecoderStats, Health, Line, Outcomes, Times, Work, Workers};
 use crate::turnstile::Turnstile;
 use lane::{Lane, TypedLane};
 use shape::StepShape;
@@ -116,7 +117,6 @@ pub(crate) struct Shared {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-#[derive(Default)]
 struct Counts {
     finished: Counter,
     refused: Counter,
@@ -125,11 +125,40 @@ struct Counts {
     failed: Counter,
     iterations: Counter,
     steps: Counter,
+    padding: Counter,
+    queue: Histogram,
+    compute: Histogram,
+    rows: Histogram,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self {
+            finished: Counter::default(),
+            refused: Counter::default(),
+            expired: Counter::default(),
+            cancelled: Counter::default(),
+            failed: Counter::default(),
+            iterations: Counter::default(),
+            steps: Counter::default(),
+            padding: Counter::default(),
+            queue: Histogram::seconds(),
+            compute: Histogram::seconds(),
+            rows: Histogram::rows(),
+        }
+    }
+}
+
+/// A stream that has no slot yet.
+struct Waiting {
+    lane: Box<dyn Lane>,
+    since: Instant,
+    held: Held,
 }
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<(Box<dyn Lane>, Held)>,
+    waiting: VecDeque<Waiting>,
     /// Set with every change, cleared by the worker before it looks: so no change is slept through.
     woken: bool,
     active: usize,
@@ -191,6 +220,7 @@ impl Decoder {
     ) -> Result<Stream<C::Chunk>, EngineError> {
         let shared = &self.shared;
         if shared.broken.load(Ordering::Acquire) {
+            shared.counts.refused.add(1);
             return Err(EngineError::Loading(format!(
                 "{} is being rebuilt after a fault",
                 shared.setup.name
@@ -210,7 +240,7 @@ impl Decoder {
         if state.waiting.len() >= shared.setup.waiting + free {
             // Those whose client has gone make room.
             let before = state.waiting.len();
-            state.waiting.retain(|(lane, _)| !lane.is_gone());
+            state.waiting.retain(|waiting| !waiting.lane.is_gone());
             shared.counts.cancelled.add(before - state.waiting.len());
         }
         if state.waiting.len() >= shared.setup.waiting + free {
@@ -218,7 +248,8 @@ impl Decoder {
             return Err(EngineError::QueueFull { retry_after: RETRY_AFTER });
         }
         let (lane, stream) = TypedLane::new(cursor, shared.setup.buffer, deadline, Arc::clone(shared));
-        state.waiting.push_back((Box::new(lane), shared.waiting.hold(1)));
+        let (lane, held) = (Box::new(lane), shared.waiting.hold(1));
+        state.waiting.push_back(Waiting { lane, since: Instant::now(), held });
         drop(state);
         shared.wake();
         Ok(stream)
@@ -238,6 +269,34 @@ impl Decoder {
             failed: counts.failed.get(),
             iterations: counts.iterations.get(),
             steps: counts.steps.get(),
+            padding: counts.padding.get(),
+        }
+    }
+
+    /// The same and more, in the shape that it has for every graph.
+    pub(crate) fn activity(&self, graph: &str) -> Activity {
+        let (stats, counts) = (self.stats(), &self.shared.counts);
+        // First come, first served: who waits in front has waited longest.
+        let oldest = self.shared.state().waiting.front().map(|waiting| waiting.since.elapsed());
+        Activity {
+            graph: graph.to_owned(),
+            line: Line { waiting: stats.waiting, oldest },
+            running: stats.slots_used,
+            slots: Some(stats.slots),
+            workers: Workers { total: 1, healthy: usize::from(self.shared.healthy.load(Ordering::Acquire)) },
+            outcomes: Outcomes {
+                answered: stats.finished,
+                refused: stats.refused,
+                expired: stats.expired,
+                failed: stats.failed,
+                cancelled: stats.cancelled,
+            },
+            work: Work { batches: stats.iterations, rows: stats.steps, padding: stats.padding },
+            times: Times {
+                queue: counts.queue.get(),
+                compute: counts.compute.get(),
+                rows: counts.rows.get(),
+            },
         }
     }
 

@@ -14,7 +14,7 @@ use crate::plan::{GraphLoad, GraphPlan};
 use crate::runtime::session::{Factory, GraphSession, Runner};
 use crate::runtime::{Device, Runtime};
 use crate::sizes::Sizes;
-use crate::stats::{DecoderStats, GraphStats, Health};
+use crate::stats::{Activity, DecoderStats, GraphStats, Health};
 use crate::turnstile::Turnstile;
 use crate::{EngineError, golden};
 
@@ -95,6 +95,12 @@ impl Model {
 
     pub(crate) fn tick(&self) {
         self.graphs.values().for_each(GraphHandle::tick);
+    }
+
+    /// What all of its graphs are doing, in one shape.
+    pub fn activity(&self) -> Vec<Activity> {
+        let graphs = self.graphs.iter().map(|(name, graph)| graph.activity(name));
+        graphs.chain(self.decoders.iter().map(|(name, decoder)| decoder.activity(name))).collect()
     }
 
     pub(crate) fn drain(&self) {

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::histogram::Distribution;
+
 /// A snapshot of a stateless graph's gauges and counters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct GraphStats {
@@ -15,12 +17,16 @@ pub struct GraphStats {
     pub refused: u64,
     /// Requests whose deadline passed.
     pub expired: u64,
-    /// Requests that failed with their batch.
+    /// Requests that failed with their batch, or that nobody was left to serve.
     pub failed: u64,
+    /// Requests whose caller went away.
+    pub cancelled: u64,
     /// Batches run.
     pub batches: u64,
     /// Rows in them, without padding.
     pub rows: u64,
+    /// Rows that were added to them to come to a size that the graph is run at.
+    pub padding: u64,
     /// The time of the requests that were answered, from their arrival to their answer, in sum.
     pub answered_time: Duration,
     /// The time of the requests that failed, expired or were given up, from their arrival on, in sum.
@@ -56,6 +62,84 @@ pub struct DecoderStats {
     pub iterations: u64,
     /// Steps of streams in them: characters, samples.
     pub steps: u64,
+    /// Rows that were added to them to come to a size that the graph is run at.
+    pub padding: u64,
+}
+
+/// What a graph of either sort is doing, in one shape: for those that watch all of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Activity {
+    /// The graph's name within its model.
+    pub graph: String,
+    /// Who waits.
+    pub line: Line,
+    /// Requests, or parts of them, that are being computed; streams that have a slot.
+    pub running: usize,
+    /// The slots there are, where it is a step graph.
+    pub slots: Option<usize>,
+    /// The threads that run it.
+    pub workers: Workers,
+    /// How its requests ended.
+    pub outcomes: Outcomes,
+    /// What was computed.
+    pub work: Work,
+    /// What that took.
+    pub times: Times,
+}
+
+/// Who waits for a graph just now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Line {
+    /// Requests or streams of which nothing has been computed yet.
+    pub waiting: usize,
+    /// How long the first of them has waited.
+    pub oldest: Option<Duration>,
+}
+
+/// The threads that run a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Workers {
+    /// How many there are.
+    pub total: usize,
+    /// How many of them have a session that runs.
+    pub healthy: usize,
+}
+
+/// How requests, or streams, ended since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Outcomes {
+    /// With an answer.
+    pub answered: u64,
+    /// At the door.
+    pub refused: u64,
+    /// With their deadline.
+    pub expired: u64,
+    /// With a fault of ours.
+    pub failed: u64,
+    /// With their caller.
+    pub cancelled: u64,
+}
+
+/// What was computed since the start. A step of several streams is a batch of as many rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Runs of the graph.
+    pub batches: u64,
+    /// Rows in them, without padding.
+    pub rows: u64,
+    /// Rows of padding.
+    pub padding: u64,
+}
+
+/// How long things took, since the start.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Times {
+    /// What requests waited for a worker, and streams for a slot, in seconds.
+    pub queue: Distribution,
+    /// What a run of the graph took, in seconds; for requests with the copies into and out of its batch.
+    pub compute: Distribution,
+    /// The rows of a run, without padding.
+    pub rows: Distribution,
 }
 
 /// Whether a graph is served.

@@ -14,6 +14,7 @@ use super::Setup;
 use super::scheduler::{Action, BatchId, Event, Failure, Refusal, RequestId, Scheduler};
 use crate::EngineError;
 use crate::gauge::{Counter, Elapsed, Gauge, Held, Last};
+use crate::histogram::Histogram;
 use crate::runtime::session::Stop;
 
 pub(super) struct Shared {
@@ -32,19 +33,46 @@ pub(super) struct Shared {
     pub(super) threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-#[derive(Default)]
 pub(super) struct Counts {
     pub(super) answered: Counter,
     pub(super) refused: Counter,
     pub(super) expired: Counter,
     pub(super) failed: Counter,
+    pub(super) cancelled: Counter,
     pub(super) batches: Counter,
     pub(super) rows: Counter,
+    pub(super) padding: Counter,
     pub(super) answered_time: Elapsed,
     pub(super) failed_time: Elapsed,
     pub(super) queued_time: Elapsed,
     pub(super) computed_time: Elapsed,
     pub(super) last_answer: Last,
+    pub(super) queue: Histogram,
+    pub(super) compute: Histogram,
+    pub(super) batch_rows: Histogram,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self {
+            answered: Counter::default(),
+            refused: Counter::default(),
+            expired: Counter::default(),
+            failed: Counter::default(),
+            cancelled: Counter::default(),
+            batches: Counter::default(),
+            rows: Counter::default(),
+            padding: Counter::default(),
+            answered_time: Elapsed::default(),
+            failed_time: Elapsed::default(),
+            queued_time: Elapsed::default(),
+            computed_time: Elapsed::default(),
+            last_answer: Last::default(),
+            queue: Histogram::seconds(),
+            compute: Histogram::seconds(),
+            batch_rows: Histogram::rows(),
+        }
+    }
 }
 
 pub(super) struct State {
@@ -67,6 +95,8 @@ pub(super) struct Pending {
     /// The caller's, so that the log says which request it was.
     pub(super) span: tracing::Span,
     pub(super) submitted: Instant,
+    /// Whether its first row has been taken by a worker.
+    pub(super) taken: bool,
     pub(super) queued: Held,
 }
 
@@ -93,7 +123,12 @@ impl Shared {
                 Action::Run { batch, parts } => {
                     // What is run in parts has waited until its first part was taken.
                     for (id, _) in parts.iter().filter(|(_, rows)| rows.start == 0) {
-                        state.pending.get(id).inspect(|p| self.counts.queued_time.add(p.submitted.elapsed()));
+                        if let Some(pending) = state.pending.get_mut(id) {
+                            let waited = pending.submitted.elapsed();
+                            pending.taken = true;
+                            self.counts.queued_time.add(waited);
+                            self.counts.queue.time(waited);
+                        }
                     }
                     let inputs = |id: &RequestId| state.pending.get(id).map(|p| Arc::clone(&p.inputs));
                     let parts =
@@ -138,8 +173,12 @@ impl Shared {
                                 self.setup.name
                             ))
                         }
-                        Failure::Aborted if state.stop => EngineError::Draining,
+                        Failure::Aborted if state.stop => {
+                            self.counts.failed.add(1);
+                            EngineError::Draining
+                        }
                         Failure::Aborted => {
+                            self.counts.failed.add(1);
                             EngineError::Loading(format!("{} is being rebuilt", self.setup.name))
                         }
                     };
@@ -207,7 +246,9 @@ impl Drop for CancelOnDrop<'_> {
         if let Some(id) = self.id {
             let mut state = self.shared.state();
             self.shared.step(&mut state, Event::Cancel { id });
-            state.pending.remove(&id);
+            if state.pending.remove(&id).is_some() {
+                self.shared.counts.cancelled.add(1);
+            }
         }
     }
 }

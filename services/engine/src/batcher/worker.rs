@@ -59,13 +59,20 @@ pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
         shared.state().running.remove(&job.batch);
         let stopped = stop.is_some_and(|stop| stop.reset());
         let requests = u32::try_from(job.parts.len()).unwrap_or(u32::MAX);
-        shared.counts.computed_time.add(started.elapsed().saturating_mul(requests));
+        let computed = started.elapsed();
+        shared.counts.computed_time.add(computed.saturating_mul(requests));
         drop(running);
         let ok = match result {
             Ok(outputs) => {
                 rebuild.succeeded();
                 shared.counts.batches.add(1);
-                shared.counts.rows.add(job.parts.iter().map(|(_, r, _)| r.len()).sum());
+                let rows = job.parts.iter().map(|(_, r, _)| r.len()).sum();
+                shared.counts.rows.add(rows);
+                if shared.setup.joinable {
+                    shared.counts.padding.add(shared.setup.sizes.fit(rows).saturating_sub(rows));
+                }
+                shared.counts.compute.time(computed);
+                shared.counts.batch_rows.count(rows);
                 let mut state = shared.state();
                 for ((id, range, _), outputs) in job.parts.iter().zip(outputs) {
                     if let Some(pending) = state.pending.get_mut(id) {

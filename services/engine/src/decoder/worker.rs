@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::lane::{Lane, Onward, Readiness};
 use super::shape::StepShape;
 use super::slots::{Batch, Slots, pick};
-use super::{Setup, Shared};
+use super::{Setup, Shared, Waiting};
 use crate::EngineError;
 use crate::fault::{Rebuild, caught, run_into_caught};
 use crate::gauge::Held;
@@ -141,10 +141,11 @@ impl Worker<'_> {
             }
             loop {
                 let mut state = self.shared.state();
-                let Some((mut lane, waited)) = state.waiting.pop_front() else { return };
+                let Some(Waiting { mut lane, since, held }) = state.waiting.pop_front() else { return };
                 state.active += 1;
                 drop(state);
-                drop(waited);
+                drop(held);
+                self.shared.counts.queue.time(since.elapsed());
                 let used = self.shared.slots_used.hold(1);
                 let begun = match lane.readiness(now) {
                     Readiness::Gone => Err(EngineError::Cancelled),
@@ -188,8 +189,12 @@ impl Worker<'_> {
         };
         self.slots.gather(picked, &mut batch)?;
         let pass = self.setup.turnstile.pass(self.setup.threads);
+        let started = Instant::now();
         run_into_caught(runner, &batch.inputs, &mut batch.outputs)?;
         drop(pass);
+        self.shared.counts.compute.time(started.elapsed());
+        self.shared.counts.rows.count(picked.len());
+        self.shared.counts.padding.add(size.saturating_sub(picked.len()));
         self.slots.scatter(picked, &batch)?;
         self.shared.counts.iterations.add(1);
         self.shared.counts.steps.add(picked.len());
@@ -253,8 +258,8 @@ impl Worker<'_> {
             self.leave(slot, Err(error.clone()));
         }
         let waiting = std::mem::take(&mut self.shared.state().waiting);
-        for (lane, waited) in waiting {
-            drop(waited);
+        for Waiting { lane, held, .. } in waiting {
+            drop(held);
             self.shared.counts.failed.add(1);
             let _ = caught(|| lane.finish(Err(error.clone())));
         }

@@ -101,3 +101,33 @@ async fn a_request_whose_future_is_dropped_or_whose_deadline_passes_leaves_nothi
     }
     until("the queue is empty", || graph.stats().queued == 0 && graph.stats().running == 0).await;
 }
+
+/// What is shown to operators must add up.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_request_has_one_outcome_and_every_batch_its_times() {
+    let engine = engine(Config { queue_requests: 40, ..Config::default() });
+    let model = engine.model("mlp", 0, &[]).unwrap();
+    let graph = model.graph("mlp").unwrap();
+    let together = (0..60).map(|seed| graph.run(vec![noise(seed, 1)], None));
+    let answers = futures_util::future::join_all(together).await;
+    let answered = answers.iter().filter(|answer| answer.is_ok()).count() as u64;
+    let late = graph.run(vec![noise(0, 1)], Some(Instant::now())).await;
+    assert_eq!(late, Err(EngineError::DeadlineExceeded));
+    until("the queue is empty", || graph.stats().queued == 0 && graph.stats().running == 0).await;
+
+    let [activity] = &model.activity()[..] else { panic!("one graph") };
+    let outcomes = activity.outcomes;
+    assert_eq!((activity.graph.as_str(), activity.slots), ("mlp", None));
+    assert_eq!(outcomes.answered, answered);
+    assert!(outcomes.refused >= 20, "{outcomes:?}");
+    assert_eq!(outcomes.refused + outcomes.expired, 61 - answered);
+    assert_eq!((outcomes.failed, outcomes.cancelled), (0, 0));
+    let (work, times) = (activity.work, &activity.times);
+    assert_eq!(work.rows, answered);
+    assert_eq!(times.queue.count(), answered);
+    assert_eq!((times.compute.count(), times.rows.count()), (work.batches, work.batches));
+    assert!((times.rows.sum - answered as f64).abs() < 1e-9);
+    assert!(times.compute.sum > 0.0 && times.queue.sum > 0.0);
+    assert_eq!((activity.line.waiting, activity.line.oldest), (0, None));
+    assert_eq!(activity.workers.healthy, activity.workers.total);
+}
