@@ -1,5 +1,6 @@
 //! `atelier up` and `atelier serve`: the fleet, whole or one role of it.
 
+mod admin;
 mod config;
 mod flags;
 mod gateway;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use atelier_chassis::config::print_config;
 use atelier_chassis::telemetry::{Telemetry, TelemetryConfig};
+use atelier_chassis::{Admin, AdminConfig};
 use clap::Subcommand;
 
 use crate::cli::failure::{Exit, Failure};
@@ -53,8 +55,8 @@ pub(crate) fn up(flags: &UpFlags) -> Result<(), Failure> {
     if flags.common.print_config {
         return show(&config);
     }
-    let telemetry = config.telemetry.clone();
-    run("atelier", &telemetry, up::run(config))
+    let (telemetry, admin) = (config.telemetry.clone(), config.admin.clone());
+    run("atelier", &telemetry, &admin, |admin| up::run(config, admin))
 }
 
 /// Serves one role, until it is told to stop.
@@ -68,8 +70,8 @@ pub(crate) fn serve(command: &ServeCommand) -> Result<(), Failure> {
             if flags.common.print_config {
                 return show(&config);
             }
-            let telemetry = config.telemetry.clone();
-            return run("atelier-gateway", &telemetry, gateway::run(config));
+            let (telemetry, admin) = (config.telemetry.clone(), config.admin.clone());
+            return run("atelier-gateway", &telemetry, &admin, |admin| gateway::run(config, admin));
         }
         ServeCommand::Codec(flags) => (flags, Domain::Codec),
         ServeCommand::Image(flags) => (flags, Domain::Image),
@@ -81,19 +83,22 @@ pub(crate) fn serve(command: &ServeCommand) -> Result<(), Failure> {
     if flags.common.print_config {
         return show(&config);
     }
-    let telemetry = config.telemetry.clone();
-    run(&format!("atelier-{}", domain.name()), &telemetry, role::run(domain, config))
+    let (telemetry, admin) = (config.telemetry.clone(), config.admin.clone());
+    let service = format!("atelier-{}", domain.name());
+    run(&service, &telemetry, &admin, |admin| role::run(domain, config, admin))
 }
 
 fn show<T: serde::Serialize>(config: &T) -> Result<(), Failure> {
     stdout::text(&print_config(config).map_err(|e| Failure::usage(e.to_string()))?)
 }
 
-/// Runs a server with its logs and traces.
-fn run(
+/// Runs a server with its logs and traces, and within its operator's door: that opens before anything else
+/// is started and closes when all of it has ended.
+fn run<S: Future<Output = Result<(), Failure>>>(
     service: &str,
     telemetry: &TelemetryConfig,
-    server: impl Future<Output = Result<(), Failure>>,
+    admin: &AdminConfig,
+    server: impl FnOnce(Admin) -> S,
 ) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -101,7 +106,7 @@ fn run(
         .map_err(|e| Failure::new(Exit::CannotServe, format!("cannot start threads: {e}")))?;
     let ended = runtime.block_on(async {
         let telemetry = Telemetry::init(service, telemetry).map_err(|e| Failure::usage(e.to_string()))?;
-        let ended = server.await;
+        let ended = admin::within(admin, Admin::of_process(telemetry.filter()), server).await;
         telemetry.shutdown().await;
         ended
     });

@@ -1,7 +1,10 @@
 //! What a shutdown means to the requests that are under way.
 
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,12 +20,29 @@ pub struct Drain {
     draining: CancellationToken,
     cut: CancellationToken,
     requests: TaskTracker,
+    stopping: Arc<OnceLock<SystemTime>>,
+    were_cut: Arc<AtomicUsize>,
 }
 
 impl Drain {
     /// Nothing is draining yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Notes that the server was told to stop.
+    pub(crate) fn stopping(&self) {
+        let _ = self.stopping.set(SystemTime::now());
+    }
+
+    /// When the server was told to stop; `None` where it was not.
+    pub fn stopping_since(&self) -> Option<SystemTime> {
+        self.stopping.get().copied()
+    }
+
+    /// How many calls were under way when the drain was [cut](Self::cut) short.
+    pub fn were_cut(&self) -> usize {
+        self.were_cut.load(Ordering::Relaxed)
     }
 
     /// Ends the calls that last as long as their client likes (health watches, reflection): they would
@@ -33,6 +53,7 @@ impl Drain {
 
     /// Ends every call that is still under way, with UNAVAILABLE.
     pub fn cut(&self) {
+        self.were_cut.fetch_add(self.in_flight(), Ordering::Relaxed);
         self.draining.cancel();
         self.cut.cancel();
     }

@@ -21,8 +21,9 @@
 //! ```
 //!
 //! Around the services lies the same stack everywhere, outermost first: [`trace`] (request id, span,
-//! one log line), [`panics`], [`concurrency`], [`drain`], [`deadline`], [`message_limit`], [`malformed`].
+//! measured time, one log line), [`panics`], [`concurrency`], [`drain`], [`deadline`], [`message_limit`], [`malformed`].
 
+pub mod admin;
 mod blocking;
 pub mod concurrency;
 pub mod config;
@@ -36,6 +37,7 @@ pub mod health;
 mod listener;
 pub mod malformed;
 pub mod message_limit;
+pub mod metrics;
 #[cfg(feature = "engine")]
 pub mod models;
 pub mod panics;
@@ -46,10 +48,12 @@ pub mod shutdown;
 pub mod telemetry;
 pub mod trace;
 
+pub use admin::{Admin, AdminConfig};
 pub use blocking::Blocking;
 pub use deadline::Deadline;
 pub use error::ServiceError;
 pub use health::Health;
+pub use metrics::Metrics;
 pub use request_id::RequestId;
 pub use server::{ServeError, Server, ServerConfig};
 pub use shutdown::{Drained, ShutdownConfig};

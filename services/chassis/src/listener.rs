@@ -60,6 +60,7 @@ pub(crate) async fn run(
             never = &mut accepting => match never {},
             () = shutdown => {}
         }
+        drain.stopping();
         health.stop();
         let wait = config.shutdown.not_ready_wait;
         tracing::info!(wait_s = wait.as_secs_f64(), in_flight = drain.in_flight(), "stopping");

@@ -18,6 +18,7 @@ use crate::drain::Drain;
 use crate::health::Health;
 use crate::malformed::MalformedLayer;
 use crate::message_limit::MessageLimitLayer;
+use crate::metrics::{Meters, Metrics};
 use crate::panics::CatchPanicsLayer;
 use crate::shutdown::{Drained, ShutdownConfig};
 use crate::trace::TraceLayer;
@@ -98,6 +99,7 @@ pub struct Server {
     descriptor_sets: Vec<&'static [u8]>,
     fallback: Option<Service>,
     health: Health,
+    metrics: Metrics,
 }
 
 impl Server {
@@ -112,7 +114,15 @@ impl Server {
             descriptor_sets: Vec::new(),
             fallback: None,
             health: Health::new([crate::health::OVERALL]),
+            metrics: Metrics::default(),
         }
+    }
+
+    /// Shows what it does among these metrics, under its role.
+    #[must_use]
+    pub fn metrics(mut self, metrics: &Metrics) -> Self {
+        self.metrics = metrics.clone();
+        self
     }
 
     /// Adds a generated service. It is NOT_SERVING until [`Health`] is told otherwise.
@@ -171,6 +181,7 @@ impl Server {
         self.config.check()?;
         let drain = Drain::new();
         let (config, health, role) = (self.config.clone(), self.health.clone(), self.role.clone());
+        crate::metrics::watch(&self.metrics, &role, health.clone(), drain.clone(), &config.shutdown);
         let service = self.into_service(&drain)?;
         let address = listener.local_addr().map_or_else(|_| "unknown".to_owned(), |a| a.to_string());
         tracing::info!(role, address, "listening");
@@ -184,6 +195,13 @@ impl Server {
             .prepare();
         let mut own = self.own;
         own.extend([crate::health::SERVICE, crate::reflection::V1, crate::reflection::V1ALPHA]);
+        let meters = {
+            let services = own.iter().copied().map(str::to_owned).chain(self.services.iter().cloned());
+            let methods = crate::metrics::methods(&self.descriptor_sets, &services.collect());
+            Arc::new(Meters::new(&self.role, methods))
+        };
+        let shown = Arc::clone(&meters);
+        self.metrics.add(move |exposition| shown.collect(exposition));
         let fallback = self.fallback.unwrap_or_else(|| no_such_method(&self.role, &self.services));
 
         let service = Dispatch { own: Arc::new(own), routes, fallback };
@@ -193,7 +211,7 @@ impl Server {
         let service = drain.layer(service);
         let service = ConcurrencyLayer::new(self.config.max_concurrent_requests).layer(service);
         let service = CatchPanicsLayer.layer(service);
-        Ok(Service::new(TraceLayer::new(&self.role).layer(service)))
+        Ok(Service::new(TraceLayer::new(&self.role).meters(meters).layer(service)))
     }
 }
 

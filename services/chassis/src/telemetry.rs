@@ -1,5 +1,6 @@
 //! Logs and traces of a process.
 
+mod filter;
 pub mod propagation;
 
 use std::io::IsTerminal;
@@ -12,7 +13,9 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer};
+use tracing_subscriber::{Layer, reload};
+
+pub use filter::LogFilter;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,14 +78,14 @@ pub enum TelemetryError {
 #[must_use = "spans that are not flushed at the end are lost"]
 pub struct Telemetry {
     provider: Option<SdkTracerProvider>,
+    filter: LogFilter,
 }
 
 impl Telemetry {
     /// Sets up logs and traces for the process, once. `service` is the name that traces carry. To be
     /// called on a tokio runtime where an endpoint is configured.
     pub fn init(service: &str, config: &TelemetryConfig) -> Result<Self, TelemetryError> {
-        let filter = EnvFilter::try_new(&config.filter)
-            .map_err(|source| TelemetryError::Filter { filter: config.filter.clone(), source })?;
+        let (filter, handle) = reload::Layer::new(filter::parse(&config.filter)?);
         let provider =
             config.otlp_endpoint.as_deref().map(|endpoint| provider(service, endpoint)).transpose()?;
         let colour = std::io::stderr().is_terminal();
@@ -99,7 +102,12 @@ impl Telemetry {
             opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
         }
         log_panics();
-        Ok(Self { provider })
+        Ok(Self { provider, filter: LogFilter::new(handle) })
+    }
+
+    /// What is logged, to be changed while the process runs.
+    pub fn filter(&self) -> LogFilter {
+        self.filter.clone()
     }
 
     /// Sends the spans that are still held back. What cannot be sent is logged and dropped.

@@ -1,10 +1,9 @@
-//! Around everything: the request id, a span, and one log line when the request is over.
+//! Around everything: the request id, a span, and when the request is over its time and one log line.
 
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -13,6 +12,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tracing::{Instrument, Span};
 
+use crate::metrics::{Call, Meters};
 use crate::request_id::REQUEST_ID;
 use crate::telemetry::propagation;
 use crate::{Inner, Request, RequestId, ResponseFuture};
@@ -21,12 +21,20 @@ use crate::{Inner, Request, RequestId, ResponseFuture};
 #[derive(Debug, Clone)]
 pub struct TraceLayer {
     role: Arc<str>,
+    meters: Arc<Meters>,
 }
 
 impl TraceLayer {
     /// Spans of this role.
     pub fn new(role: &str) -> Self {
-        Self { role: role.into() }
+        Self { role: role.into(), meters: Arc::new(Meters::new(role, Vec::new())) }
+    }
+
+    /// With these meters in place of some that nobody reads.
+    #[must_use]
+    pub fn meters(mut self, meters: Arc<Meters>) -> Self {
+        self.meters = meters;
+        self
     }
 }
 
@@ -34,16 +42,17 @@ impl<S> tower::Layer<S> for TraceLayer {
     type Service = Trace<S>;
 
     fn layer(&self, inner: S) -> Trace<S> {
-        Trace { inner, role: Arc::clone(&self.role) }
+        Trace { inner, role: Arc::clone(&self.role), meters: Arc::clone(&self.meters) }
     }
 }
 
 /// Gives each request its [`RequestId`] (header, extension, span field, response header) and a span that
-/// its handler and its stream run in, and logs its end on every way out.
+/// its handler and its stream run in, and measures and logs its end on every way out.
 #[derive(Debug, Clone)]
 pub struct Trace<S> {
     inner: S,
     role: Arc<str>,
+    meters: Arc<Meters>,
 }
 
 impl<S: Inner> tower::Service<Request> for Trace<S> {
@@ -64,7 +73,7 @@ impl<S: Inner> tower::Service<Request> for Trace<S> {
             tracing::info_span!("request", role = %self.role, method = %path, request_id = %id.as_str());
         propagation::set_parent(&span, request.headers());
         let quiet = path.starts_with(crate::health::PATH_PREFIX);
-        let mut end = End { span: span.clone(), start: Instant::now(), quiet, code: None };
+        let mut end = End { span: span.clone(), call: self.meters.begin(path), quiet, code: None };
 
         let answer = span.in_scope(|| self.inner.call(request));
         let traced = async move {
@@ -119,10 +128,10 @@ fn code(headers: &HeaderMap) -> Option<Code> {
     headers.get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()))
 }
 
-/// Logs the end of a request when it is dropped, so that no way out is missed.
+/// Measures and logs the end of a request when it is dropped, so that no way out is missed.
 struct End {
     span: Span,
-    start: Instant,
+    call: Call,
     /// Health checks come every few seconds and say nothing.
     quiet: bool,
     /// Unset until the end of the answer: what is dropped before was cancelled by its caller.
@@ -132,7 +141,7 @@ struct End {
 impl Drop for End {
     fn drop(&mut self) {
         let code = self.code.unwrap_or(Code::Cancelled);
-        let elapsed_us = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let elapsed_us = u64::try_from(self.call.ended(code).as_micros()).unwrap_or(u64::MAX);
         self.span.in_scope(|| {
             if self.quiet {
                 tracing::debug!(?code, elapsed_us, "request finished");

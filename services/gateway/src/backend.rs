@@ -10,6 +10,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::config::{GatewayConfig, GatewayError, Route};
 use crate::inference;
+use crate::tally::Tally;
 
 /// How often a silent role is asked whether it still lives, and how long it may take to answer.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -25,6 +26,8 @@ pub(crate) struct Backend {
     pub(crate) services: Vec<String>,
     /// Connects when first used, and again whenever it has lost its connection.
     pub(crate) channel: Channel,
+    /// What was forwarded to it.
+    pub(crate) tally: Tally,
 }
 
 /// The roles of a configuration, each service of one role alone.
@@ -50,6 +53,7 @@ pub(crate) fn all(config: &GatewayConfig) -> Result<Vec<Arc<Backend>>, GatewayEr
             role: route.role.clone(),
             services: route.services.clone(),
             channel: endpoint(route, config)?.connect_lazy(),
+            tally: Tally::default(),
         }));
     }
     Ok(backends)

@@ -17,6 +17,7 @@ use tower::{Service, ServiceExt};
 
 use crate::backend::Backend;
 use crate::inference::{Fate, Inference, SERVICE_NAME};
+use crate::tally::Forwarded;
 
 /// Goes by the service's name in the path, `/package.Service/Method`.
 #[derive(Debug, Clone)]
@@ -75,9 +76,10 @@ impl Service<Request> for Forward {
 /// Sends a request to a role; its answer, or that there is none.
 async fn forward(mut request: Request, backend: Arc<Backend>) -> Response {
     prepare(&mut request);
-    match backend.channel.clone().oneshot(request).await {
-        Ok(response) => body::Watched::wrap(response, backend),
-        Err(error) => failed(&backend, &error).into_response(),
+    let forwarded = Forwarded::begin(backend);
+    match forwarded.backend().channel.clone().oneshot(request).await {
+        Ok(response) => body::Watched::wrap(response, forwarded),
+        Err(error) => failed(forwarded.backend(), &error).into_response(),
     }
 }
 
@@ -111,6 +113,7 @@ fn failed(backend: &Backend, error: &tonic::transport::Error) -> ServiceError {
     }
     let error = chain(error).map(ToString::to_string).collect::<Vec<_>>().join(": ");
     tracing::warn!(role = backend.role, error, "cannot forward");
+    backend.tally.unreachable();
     ServiceError::unavailable(format!("the {} role cannot be reached", backend.role))
 }
 

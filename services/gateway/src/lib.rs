@@ -29,10 +29,11 @@ mod follow;
 mod forward;
 mod inference;
 mod models;
+mod tally;
 
 use std::sync::Arc;
 
-use atelier_chassis::{Drained, Health, ServeError, Server};
+use atelier_chassis::{Drained, Health, Metrics, ServeError, Server};
 use atelier_proto::models::v1::model_service_server::{ModelServiceServer, SERVICE_NAME as MODEL_SERVICE};
 use tokio::net::TcpListener;
 
@@ -67,6 +68,14 @@ impl Gateway {
         let services = backends.iter().flat_map(|backend| backend.services.iter());
         let server = services.fold(server, |server, service| server.add_name(service.as_str()));
         Ok(Self { server, backends, catalog })
+    }
+
+    /// Shows what it does among these metrics.
+    #[must_use]
+    pub fn metrics(mut self, metrics: &Metrics) -> Self {
+        tally::watch(metrics, &self.backends, self.server.health());
+        self.server = self.server.metrics(metrics);
+        self
     }
 
     /// Adds what reflection resolves beyond the fleet's own API: an encoded `FileDescriptorSet`.

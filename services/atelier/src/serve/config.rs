@@ -4,8 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use atelier_chassis::ServerConfig;
 use atelier_chassis::telemetry::TelemetryConfig;
+use atelier_chassis::{AdminConfig, ServerConfig};
 use atelier_engine::{Batching, Config as EngineConfig};
 use atelier_gateway::{GatewayConfig, Route};
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,8 @@ pub(crate) struct UpConfig {
     pub(crate) server: ServerConfig,
     /// Logs and traces.
     pub(crate) telemetry: TelemetryConfig,
+    /// The operator's door: metrics, queues, the log filter.
+    pub(crate) admin: AdminConfig,
 }
 
 /// Where the roles of `atelier up` listen. Port 0 is one that is free.
@@ -72,6 +74,8 @@ pub(crate) struct RoleConfig {
     pub(crate) server: ServerConfig,
     /// Logs and traces.
     pub(crate) telemetry: TelemetryConfig,
+    /// As for `up`.
+    pub(crate) admin: AdminConfig,
 }
 
 /// The configuration of `atelier serve gateway`.
@@ -86,6 +90,8 @@ pub(crate) struct GatewayRoleConfig {
     pub(crate) server: ServerConfig,
     /// Logs and traces.
     pub(crate) telemetry: TelemetryConfig,
+    /// As for `up`.
+    pub(crate) admin: AdminConfig,
     /// The roles, each with its services and its address.
     pub(crate) routes: Vec<Route>,
 }
@@ -145,6 +151,7 @@ impl Default for UpConfig {
             engine: EngineSection::default(),
             server: ServerConfig::default(),
             telemetry: TelemetryConfig::default(),
+            admin: AdminConfig::default(),
         }
     }
 }
@@ -165,8 +172,9 @@ impl Default for Listen {
 
 impl Default for RoleConfig {
     fn default() -> Self {
-        let UpConfig { models, device, onnxruntime, engine, server, telemetry, .. } = UpConfig::default();
-        Self { listen: loopback(0), models, device, onnxruntime, engine, server, telemetry }
+        let UpConfig { models, device, onnxruntime, engine, server, telemetry, admin, .. } =
+            UpConfig::default();
+        Self { listen: loopback(0), models, device, onnxruntime, engine, server, telemetry, admin }
     }
 }
 
@@ -178,6 +186,7 @@ impl Default for GatewayRoleConfig {
             connect_timeout_ms,
             server,
             telemetry: TelemetryConfig::default(),
+            admin: AdminConfig::default(),
             routes,
         }
     }

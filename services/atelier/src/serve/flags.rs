@@ -41,6 +41,9 @@ pub(crate) struct CommonFlags {
     /// How log lines look: text or json
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
+    /// Where the operator's port listens: /metrics, /debug/queues and /log [default: nowhere]
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<SocketAddr>,
 }
 
 /// Flags of everything that runs models.
@@ -203,10 +206,11 @@ impl CommonFlags {
         Ok(layers)
     }
 
-    /// The flags for logs over what there is, and the end of it.
+    /// The flags for logs and the operator's port over what there is, and the end of it.
     fn finish<T: DeserializeOwned + Serialize + Default>(&self, mut layers: Layers<T>) -> Result<T, Failure> {
         lay(&mut layers, "telemetry.filter", self.log.as_ref())?;
         lay(&mut layers, "telemetry.format", self.log_format.as_ref())?;
+        lay(&mut layers, "admin.listen", self.admin_listen)?;
         layers.build().map_err(wrong)
     }
 }

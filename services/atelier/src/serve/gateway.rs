@@ -1,5 +1,6 @@
 //! `atelier serve gateway`.
 
+use atelier_chassis::Admin;
 use atelier_gateway::{Gateway, GatewayConfig};
 
 use super::config::GatewayRoleConfig;
@@ -11,7 +12,7 @@ use crate::cli::failure::Failure;
 ///
 /// # Errors
 /// `Usage` for routes that cannot be, `CannotServe` where it cannot start.
-pub(super) async fn run(config: GatewayRoleConfig) -> Result<(), Failure> {
+pub(super) async fn run(config: GatewayRoleConfig, admin: Admin) -> Result<(), Failure> {
     let stop = stop::on_signal();
     if config.routes.is_empty() {
         return Err(Failure::usage(
@@ -20,7 +21,8 @@ pub(super) async fn run(config: GatewayRoleConfig) -> Result<(), Failure> {
     }
     let GatewayRoleConfig { connect_timeout_ms, server, routes, .. } = config;
     let gateway = Gateway::new(GatewayConfig { routes, connect_timeout_ms, server })
-        .map_err(|e| Failure::usage(e.to_string()))?;
+        .map_err(|e| Failure::usage(e.to_string()))?
+        .metrics(&admin.metrics);
     let (listener, _) = listen::bind("gateway", config.listen).await?;
     ended("gateway", tokio::spawn(gateway.serve(listener, stop.cancelled_owned())).await)
 }

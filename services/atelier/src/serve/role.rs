@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use atelier_audio::Speech;
-use atelier_chassis::{Drained, Health, Request, Response, ServeError, Server, ServerConfig};
+use atelier_chassis::{Admin, Drained, Health, Metrics, Request, Response, ServeError, Server, ServerConfig};
 use atelier_codec::Codec;
 use atelier_engine::Engine;
 use atelier_gateway::Route;
@@ -121,10 +121,11 @@ pub(super) struct Fill {
 type Give = Box<dyn FnOnce(Engine) + Send>;
 
 /// A server that answers UNAVAILABLE until it is [filled](Fill::fill).
-pub(super) fn server(domain: Domain, config: &ServerConfig) -> (Server, Fill) {
+pub(super) fn server(domain: Domain, config: &ServerConfig, metrics: &Metrics) -> (Server, Fill) {
     let limit = config.max_message_bytes;
     let models = Late::new();
     let server = Server::new(domain.name(), config.clone())
+        .metrics(metrics)
         .descriptor_set(atelier_proto::FILE_DESCRIPTOR_SET)
         .add_service(models.clone());
     let tensors = Tensors::new(domain.kinds());
@@ -188,14 +189,14 @@ impl Fill {
 ///
 /// # Errors
 /// `CannotServe` where it cannot start.
-pub(super) async fn run(domain: Domain, config: RoleConfig) -> Result<(), Failure> {
+pub(super) async fn run(domain: Domain, config: RoleConfig, admin: Admin) -> Result<(), Failure> {
     let stop = stop::on_signal();
     let engine = config.engine.engine(&config.device, config.onnxruntime)?;
     let (listener, _) = listen::bind(&format!("{} role", domain.name()), config.listen).await?;
     let (period, grace) = (config.engine.reload(), config.server.shutdown.drain);
     let reload = Reload::new(config.models.clone(), domain.kinds().to_vec(), period, grace);
     let stock = Stock::open(config.models, domain.kinds().to_vec(), engine).await?;
-    let (server, fill) = server(domain, &config.server);
+    let (server, fill) = server(domain, &config.server, &admin.metrics);
     let serving = tokio::spawn(server.serve(listener, stop.clone().cancelled_owned()));
     let engine = match stock.load().await {
         Ok(engine) => engine,
@@ -205,6 +206,7 @@ pub(super) async fn run(domain: Domain, config: RoleConfig) -> Result<(), Failur
             return Err(failure);
         }
     };
+    super::admin::show(&admin, &engine);
     let following = fill.fill(&engine);
     let reloading = reload.follow(engine.clone());
     tracing::info!(role = domain.name(), models = engine.models().len(), "serving");

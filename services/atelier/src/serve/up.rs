@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use atelier_chassis::{Drained, Health, ServeError};
+use atelier_chassis::{Admin, Drained, Health, Metrics, ServeError};
 use atelier_engine::Engine;
 use atelier_gateway::{Gateway, GatewayConfig};
 use atelier_package::Kind;
@@ -28,7 +28,7 @@ const STEP: Duration = Duration::from_millis(10);
 ///
 /// # Errors
 /// `CannotServe` where any part of it cannot start; nothing is left running then.
-pub(super) async fn run(config: UpConfig) -> Result<(), Failure> {
+pub(super) async fn run(config: UpConfig, admin: Admin) -> Result<(), Failure> {
     let stop = stop::on_signal();
     let engine = config.engine.engine(&config.device, config.onnxruntime.clone())?;
     // Everything that can be refused is, before anything is started.
@@ -38,7 +38,7 @@ pub(super) async fn run(config: UpConfig) -> Result<(), Failure> {
     let reload = Reload::new(config.models.clone(), kinds.clone(), period, grace);
     let stock = Stock::open(config.models.clone(), kinds, engine).await?;
     let address = listen::url(sockets.gateway.1);
-    let mut fleet = Fleet::start(sockets, &config, &stop)?;
+    let mut fleet = Fleet::start(sockets, &config, &admin.metrics, &stop)?;
 
     let engine = match stock.load().await {
         Ok(engine) => engine,
@@ -47,6 +47,7 @@ pub(super) async fn run(config: UpConfig) -> Result<(), Failure> {
             return Err(failure);
         }
     };
+    super::admin::show(&admin, &engine);
     let following: Vec<JoinHandle<()>> = fleet.fills.drain(..).map(|fill| fill.fill(&engine)).collect();
     let reloading = reload.follow(engine.clone());
     let ready = fleet.ready(&engine, &stop).await;
@@ -101,16 +102,22 @@ struct Fleet {
 
 impl Fleet {
     /// Starts the servers. The gateway drains when `stop` says so, and the roles behind it when it has.
-    fn start(sockets: Sockets, config: &UpConfig, stop: &CancellationToken) -> Result<Self, Failure> {
+    fn start(
+        sockets: Sockets,
+        config: &UpConfig,
+        metrics: &Metrics,
+        stop: &CancellationToken,
+    ) -> Result<Self, Failure> {
         let routes =
             sockets.roles.iter().map(|(domain, _, bound)| domain.route(listen::url(*bound))).collect();
         let own = GatewayConfig { routes, server: config.server.clone(), ..GatewayConfig::default() };
         let gateway = Gateway::new(own).map_err(|e| Failure::new(Exit::CannotServe, e.to_string()))?;
+        let gateway = gateway.metrics(metrics);
         let health = gateway.health();
         let roles_stop = CancellationToken::new();
         let (mut servers, mut fills) = (Vec::new(), Vec::new());
         for (domain, listener, _) in sockets.roles {
-            let (server, fill) = server(domain, &config.server);
+            let (server, fill) = server(domain, &config.server, metrics);
             // A role that ends before its time takes the fleet with it, so that somebody notices.
             let end = stop.clone().drop_guard();
             let serve = server.serve(listener, roles_stop.clone().cancelled_owned());

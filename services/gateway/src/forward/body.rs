@@ -1,7 +1,6 @@
 //! The answer of a role, which may break off.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use atelier_chassis::{Response, ServiceError};
@@ -11,26 +10,28 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tonic::Status;
 use tonic::body::Body;
 
-use crate::backend::Backend;
+use crate::tally::Forwarded;
 
 /// Passes a role's answer on as it is. Where it breaks off, because the role was killed or the network
 /// went, the caller is told so with UNAVAILABLE in place of a reset stream that says nothing.
 pub(super) struct Watched {
     inner: Option<Body>,
-    backend: Arc<Backend>,
+    forwarded: Forwarded,
 }
 
 impl Watched {
-    pub(super) fn wrap(response: Response, backend: Arc<Backend>) -> Response {
+    pub(super) fn wrap(response: Response, forwarded: Forwarded) -> Response {
         // An answer of headers alone has its status there, and no body that could break off.
         if response.headers().contains_key("grpc-status") {
             return response;
         }
-        response.map(|inner| Body::new(Self { inner: Some(inner), backend }))
+        response.map(|inner| Body::new(Self { inner: Some(inner), forwarded }))
     }
 
     fn broke_off(&self, error: &str) -> Frame<Bytes> {
-        let role = &self.backend.role;
+        let backend = self.forwarded.backend();
+        let role = &backend.role;
+        backend.tally.broke_off();
         tracing::warn!(role, error, "an answer broke off");
         let status =
             Status::from(ServiceError::unavailable(format!("the connection to the {role} role was lost")));

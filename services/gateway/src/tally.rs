@@ -1,0 +1,104 @@
+//! What was forwarded to each role, for metrics.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use atelier_chassis::metrics::Exposition;
+use atelier_chassis::{Health, Metrics};
+
+use crate::backend::Backend;
+
+/// What was forwarded to one role.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    begun: AtomicU64,
+    over: AtomicU64,
+    unreachable: AtomicU64,
+    broke_off: AtomicU64,
+}
+
+impl Tally {
+    /// The role could not be reached.
+    pub(crate) fn unreachable(&self) {
+        self.unreachable.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The role's answer broke off.
+    pub(crate) fn broke_off(&self) {
+        self.broke_off.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A call that is being forwarded. Dropped, it is over.
+#[derive(Debug)]
+pub(crate) struct Forwarded {
+    backend: Arc<Backend>,
+}
+
+impl Forwarded {
+    /// To this role.
+    pub(crate) fn begin(backend: Arc<Backend>) -> Self {
+        backend.tally.begun.fetch_add(1, Ordering::Relaxed);
+        Self { backend }
+    }
+
+    /// The role.
+    pub(crate) fn backend(&self) -> &Backend {
+        &self.backend
+    }
+}
+
+impl Drop for Forwarded {
+    fn drop(&mut self) {
+        self.backend.tally.over.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Shows what is forwarded, and which services the gateway takes for served.
+pub(crate) fn watch(metrics: &Metrics, backends: &[Arc<Backend>], health: Health) {
+    let backends = backends.to_vec();
+    metrics.add(move |exposition| {
+        for backend in &backends {
+            show(backend, &health, exposition);
+        }
+    });
+}
+
+fn show(backend: &Backend, health: &Health, exposition: &mut Exposition) {
+    let labels = [("backend", &*backend.role)];
+    let [role] = labels;
+    let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    // In this order: what begins in between must not make it negative.
+    let over = read(&backend.tally.over);
+    let begun = read(&backend.tally.begun);
+    exposition.counter(
+        "atelier_gateway_forwarded_total",
+        "Calls that were forwarded to a role.",
+        &labels,
+        begun as f64,
+    );
+    exposition.gauge(
+        "atelier_gateway_in_flight",
+        "Calls that are being forwarded to a role, streams until their end.",
+        &labels,
+        begun.saturating_sub(over) as f64,
+    );
+    for (reason, count) in
+        [("unreachable", &backend.tally.unreachable), ("broke_off", &backend.tally.broke_off)]
+    {
+        exposition.counter(
+            "atelier_gateway_lost_total",
+            "Calls to a role that could not be reached, or whose answer broke off.",
+            &[role, ("reason", reason)],
+            read(count) as f64,
+        );
+    }
+    for service in &backend.services {
+        exposition.gauge(
+            "atelier_gateway_service_serving",
+            "Whether a role says that a service of it is being served; 0 where the role cannot be reached.",
+            &[role, ("service", service)],
+            f64::from(u8::from(health.is_serving(service) == Some(true))),
+        );
+    }
+}
