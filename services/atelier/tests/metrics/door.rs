@@ -28,7 +28,11 @@ pub(crate) struct Door {
 pub(crate) struct Ended(Output);
 
 /// A client in the midst of a stream, killed when this is dropped.
-pub(crate) struct Held(Child, ChildStdout);
+pub(crate) struct Held {
+    client: Child,
+    /// Kept open and not read.
+    _text: ChildStdout,
+}
 
 fn atelier() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_atelier"));
@@ -78,7 +82,7 @@ impl Door {
         let mut client = client.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut text = client.stdout.take().unwrap();
         text.read_exact(&mut [0]).unwrap();
-        Held(client, text)
+        Held { client, _text: text }
     }
 
     /// Calls the text role itself, with a deadline that passes in the midst of the stream; the code it ends with.
@@ -185,8 +189,8 @@ impl Ended {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.client.kill();
+        let _ = self.client.wait();
     }
 }
 
