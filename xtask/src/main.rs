@@ -23,6 +23,7 @@ mod pick;
 mod pins;
 mod pip;
 mod platform;
+mod promtool;
 mod report;
 mod runtime;
 mod tally;

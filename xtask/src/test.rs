@@ -17,6 +17,7 @@ use crate::{
     pins,
     pip::Pip,
     platform::Platform,
+    promtool,
     report::Report,
     runtime::{self, Flavour, LIBTORCH_VAR, ORT_DYLIB_PATH},
     tally::Tally,
@@ -70,11 +71,13 @@ fn fetch(layout: &Layout, report: &mut Report) -> Env {
     let libtorch = report.step("libtorch", || passed(runtime::libtorch(layout)?));
     let python = report.step("Python judges", || passed(judges::python(layout)?));
     let helm = report.step("Helm", || skippable(helm::helm(layout)?, helm::NO_GO)).flatten();
+    let promtool = report.step("promtool", || skippable(promtool::promtool()?, promtool::MISSING)).flatten();
     let found = [
         (ORT_DYLIB_PATH, runtime),
         (LIBTORCH_VAR, libtorch),
         (judges::PYTHON_VAR, python),
         (helm::HELM_VAR, helm),
+        (promtool::PROMTOOL_VAR, promtool),
     ];
     env.extend(found.into_iter().filter_map(|(name, path)| Some((name, path?.into_os_string()))));
     env

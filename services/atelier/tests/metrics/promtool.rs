@@ -6,20 +6,20 @@ use std::process::{Command, Stdio};
 
 use crate::door::workspace;
 
-/// The promtool that `PROMTOOL` names, or that is on the path. Where there is none, the test is left out, and
-/// says so.
+/// The promtool that `cargo xtask test` found, or that is on the path. Where there is none, the test is left
+/// out, and says so.
 pub(crate) struct Promtool(PathBuf);
 
 impl Promtool {
     pub(crate) fn find() -> Option<Self> {
-        let named = std::env::var_os("PROMTOOL").map(PathBuf::from);
+        let named = std::env::var_os("XTASK_PROMTOOL").map(PathBuf::from);
         let path = std::env::var_os("PATH").unwrap_or_default();
         let found = std::env::split_paths(&path).map(|folder| folder.join("promtool"));
         let promtool = named.into_iter().chain(found).find(|file| file.is_file());
         if promtool.is_none() {
             // Not by `eprintln!`, which shows nothing where a test passes.
             let missing =
-                "there is no promtool on the path, and PROMTOOL names none; it comes with Prometheus";
+                "there is no promtool on the path, and XTASK_PROMTOOL names none; it comes with Prometheus";
             let _ = writeln!(std::io::stderr(), "SKIPPED, not passed: {missing}");
         }
         promtool.map(Self)

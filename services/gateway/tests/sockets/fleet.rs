@@ -22,6 +22,10 @@ pub async fn gateway(routes: Vec<Route>) -> Running {
 
 pub async fn gateway_with(routes: Vec<Route>, server: ServerConfig) -> Running {
     let gateway = Gateway::new(GatewayConfig { routes, server, ..GatewayConfig::default() }).unwrap();
+    serving(gateway).await
+}
+
+pub async fn serving(gateway: Gateway) -> Running {
     let health = gateway.health();
     Running::run(health, |listener, stop| async move { gateway.serve(listener, stop).await.unwrap() }).await
 }

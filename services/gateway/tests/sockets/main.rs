@@ -7,6 +7,7 @@
 mod fleet;
 mod forward;
 mod lost;
+mod metrics;
 mod models;
 #[path = "../../../chassis/tests/sockets/support.rs"]
 mod support;
