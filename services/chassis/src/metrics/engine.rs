@@ -16,7 +16,7 @@ fn collect(engine: &Engine, exposition: &mut Exposition) {
         &[],
         engine.not_loaded().len() as f64,
     );
-    for model in engine.models() {
+    for model in engine.models().iter() {
         let version = model.version().to_string();
         let provider = provider(model);
         let labels = [("model", model.name().as_str()), ("version", &*version)];

@@ -126,7 +126,8 @@ impl Costs {
             let seconds = ways.clone().map(|(_, seconds)| seconds).fold(f64::INFINITY, f64::min);
             // While nothing is known everything costs nothing, and one batch is the least trouble.
             let enough = |way: &(usize, f64)| seconds > 0.0 && way.1 <= seconds * (1.0 + WORTH);
-            let first = ways.clone().find(enough).or(ways.last()).map_or(rows, |(first, _)| first);
+            let first =
+                ways.clone().find(enough).or(ways.clone().next_back()).map_or(rows, |(first, _)| first);
             best.push(Best { first, seconds });
         }
         self.best = best;
