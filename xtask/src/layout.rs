@@ -88,7 +88,8 @@ mod tests {
             crate::runtime::ONNXRUNTIME_LIBRARY,
             crate::runtime::LIBTORCH,
             crate::judges::PYTHON,
-            crate::helm::HELM,
+            crate::helm::HELM.path,
+            crate::ghz::GHZ.path,
         ];
         for relative in relatives {
             assert!(config.contains(&format!("\".runtime/{relative}\"")), "{relative}");

@@ -4,21 +4,25 @@
 //! * `cargo xtask test` also gets libtorch and judges the whole workspace;
 //! * `cargo xtask libtorch` gets libtorch alone, for building the trainer;
 //! * `cargo xtask helm` gets Helm alone, for the tests of the chart;
+//! * `cargo xtask load` loads a running fleet with ghz and judges what it measured;
 //! * `cargo xtask chart-readme` makes the chart's table of values.
 //!
 //! Everything fetched lies below `.runtime/` (or where `ATELIER_RUNTIME` says), comes through pip from the
 //! package index that pip is set up for, and is checked against the hashes in [`pins`]. Python is needed
-//! for that and for the tests' outside judges only. Helm is built by Go; where there is none, the chart's tests
-//! are left out, and said to be.
+//! for that and for the tests' outside judges only. Helm and ghz are built by Go; where there is none, the tests
+//! that need them are left out, and said to be.
 
 mod bundle;
 mod cargo;
 mod chart;
 mod download;
+mod ghz;
+mod go;
 mod hash;
 mod helm;
 mod judges;
 mod layout;
+mod load;
 mod pick;
 mod pins;
 mod pip;
@@ -65,6 +69,8 @@ enum Command {
     Libtorch,
     /// Get Helm alone (built by Go), for the tests of the chart with plain cargo.
     Helm,
+    /// Load a running fleet with ghz (built by Go), open loop, and judge what was measured.
+    Load(Box<load::Load>),
     /// Make the table of values in the chart's README from the comments of its `values.yaml`.
     ChartReadme,
 }
@@ -94,9 +100,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Helm => {
-            eprintln!("{}", helm::helm(&layout)?.context(helm::NO_GO)?.display());
+            eprintln!("{}", helm::HELM.get(&layout)?.context(helm::NO_GO)?.display());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Load(load) => load.run(&layout),
         Command::ChartReadme => {
             eprintln!("{}", chart::write_readme(&layout)?.display());
             Ok(ExitCode::SUCCESS)

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::{
     cargo::cargo,
-    helm, judges,
+    ghz, helm, judges,
     layout::Layout,
     pins,
     pip::Pip,
@@ -70,13 +70,15 @@ fn fetch(layout: &Layout, report: &mut Report) -> Env {
     let runtime = report.step("ONNX Runtime", || passed(runtime::onnxruntime(layout, Flavour::Cpu)?));
     let libtorch = report.step("libtorch", || passed(runtime::libtorch(layout)?));
     let python = report.step("Python judges", || passed(judges::python(layout)?));
-    let helm = report.step("Helm", || skippable(helm::helm(layout)?, helm::NO_GO)).flatten();
+    let helm = report.step("Helm", || skippable(helm::HELM.get(layout)?, helm::NO_GO)).flatten();
+    let ghz = report.step("ghz", || skippable(ghz::GHZ.get(layout)?, ghz::NO_GO)).flatten();
     let promtool = report.step("promtool", || skippable(promtool::promtool()?, promtool::MISSING)).flatten();
     let found = [
         (ORT_DYLIB_PATH, runtime),
         (LIBTORCH_VAR, libtorch),
         (judges::PYTHON_VAR, python),
-        (helm::HELM_VAR, helm),
+        (helm::HELM.variable, helm),
+        (ghz::GHZ.variable, ghz),
         (promtool::PROMTOOL_VAR, promtool),
     ];
     env.extend(found.into_iter().filter_map(|(name, path)| Some((name, path?.into_os_string()))));
