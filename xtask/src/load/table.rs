@@ -84,7 +84,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 4);
         assert!(lines.iter().all(|line| line.len() == lines[0].len()), "{text}");
-        assert!(lines[2].contains("| a-long-name | text |") && lines[2].contains("| 1.5 |"), "{text}");
+        assert!(lines[2].contains("| a-long-name | text |") && lines[2].contains("|    1.5 |"), "{text}");
         assert!(lines[2].ends_with("| OK 2  |") && lines[3].contains("|        - |"), "{text}");
     }
 }
