@@ -223,7 +223,7 @@ impl Job {
             let said = String::from_utf8_lossy(&said).trim().replace('\n', " ");
             bail!("{}: ghz ended with {} and no report: {said}", profile.name, output.status);
         };
-        let asked = profile.rate(mode).unwrap_or(profile.rps);
+        let asked = if profile.in_turn(mode) { 0 } else { profile.rate(mode).unwrap_or(profile.rps) };
         let measured = Measured::read(&report, asked, &profile.expect).context(profile.name.clone())?;
         ensure!(measured.calls > 0, "{}: ghz made no call", profile.name);
         Ok(Row { profile: profile.name.clone(), door: self.door.name().to_owned(), measured })

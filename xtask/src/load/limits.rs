@@ -56,7 +56,7 @@ impl Limits {
             most(&format!("p50 over that of {}", self.baseline), ratio, limit);
         }
         let rate = measured.had / measured.asked;
-        if rate < self.least_rate {
+        if measured.asked > 0.0 && rate < self.least_rate {
             crossed.push(format!(
                 "{profile}: the part of calls made is {rate:.2}, under {:.2}",
                 self.least_rate

@@ -29,7 +29,7 @@ struct Call {
 pub(crate) struct Measured {
     /// How many calls were made.
     pub(crate) calls: usize,
-    /// Calls a second that were asked for.
+    /// Calls a second that were asked for; 0 where each waited for the one before it.
     pub(crate) asked: f64,
     /// Calls a second that were made.
     pub(crate) had: f64,
@@ -63,9 +63,10 @@ impl Measured {
         let mut latencies: Vec<u64> = good.iter().map(|call| call.latency).collect();
         latencies.sort_unstable();
         let asked = f64::from(asked);
+        let total = report.total as f64 / 1e9;
         // The last call comes an interval before the whole time is over, and is then waited for.
         let slowest = latencies.last().copied().unwrap_or_default() as f64 / 1e9;
-        let seconds = (report.total as f64 / 1e9 - slowest).max(calls.len() as f64 / asked.max(1e-9));
+        let seconds = if asked > 0.0 { (total - slowest).max(calls.len() as f64 / asked) } else { total };
         Ok(Self {
             calls: calls.len(),
             asked,
@@ -128,6 +129,11 @@ mod tests {
         let calls = [(10, "OK"); 20];
         assert_eq!(Measured::read(&report(2010, &calls), 10, "OK").unwrap().had, 10.0);
         assert!(Measured::read(&report(4010, &calls), 10, "OK").unwrap().had < 5.1);
+    }
+
+    #[test]
+    fn calls_in_turn_are_counted_over_the_whole_time() {
+        assert_eq!(Measured::read(&report(4000, &[(2000, "OK"); 2]), 0, "OK").unwrap().had, 0.5);
     }
 
     #[test]

@@ -24,6 +24,10 @@ pub(crate) struct Profile {
     /// Calls a second in a soak, all profiles at once; 0 leaves it out.
     #[serde(default)]
     pub(crate) soak_rps: u32,
+    /// Whether a soak makes its calls one after the other, at most `soak_rps` of them a second: ghz knows no
+    /// rate below one a second, which is too much for what is slow.
+    #[serde(default)]
+    pub(crate) soak_in_turn: bool,
     /// How long it is loaded in a smoke run.
     #[serde(default = "three")]
     pub(crate) seconds: u32,
@@ -96,6 +100,11 @@ impl Profile {
         }
     }
 
+    /// Whether a call waits for the one before it, so that there is no rate to be kept.
+    pub(crate) fn in_turn(&self, mode: Mode) -> bool {
+        self.soak_in_turn && mode != Mode::Smoke
+    }
+
     /// ghz's configuration file: everything but where its report goes.
     ///
     /// # Errors
@@ -113,6 +122,10 @@ impl Profile {
             ("rps".to_owned(), json!(self.rate(mode).unwrap_or(self.rps))),
             ("data".to_owned(), data),
         ]);
+        if self.in_turn(mode) {
+            let turn = [("async", json!(false)), ("concurrency", json!(1)), ("connections", json!(1))];
+            config.extend(turn.map(|(name, value)| (name.to_owned(), value)));
+        }
         match mode {
             Mode::Smoke => config.insert("total".into(), json!((self.rps * self.seconds).max(2))),
             Mode::Soak { seconds } => config.insert("duration".into(), json!(format!("{seconds}s"))),
@@ -207,7 +220,11 @@ mod tests {
         assert!(running.len() > 8, "most models are in it: {}", running.len());
         let config = running[0].ghz(&common, &sources, "h:1", mode).unwrap();
         assert_eq!((&config["duration"], &config["total"]), (&json!("90s"), &Value::Null));
-        assert_eq!(config["rps"], json!(running[0].soak_rps));
+        assert_eq!((&config["rps"], &config["async"]), (&json!(running[0].soak_rps), &json!(true)));
+        let slow = running.iter().find(|profile| profile.soak_in_turn).unwrap();
+        let config = slow.ghz(&common, &sources, "h:1", mode).unwrap();
+        assert_eq!((&config["async"], &config["concurrency"]), (&json!(false), &json!(1)));
+        assert_eq!(slow.ghz(&common, &sources, "h:1", Mode::Smoke).unwrap()["async"], json!(true));
     }
 
     #[test]

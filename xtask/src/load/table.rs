@@ -38,7 +38,7 @@ pub(crate) fn table(rows: &[(&Row, Option<f64>)]) -> String {
             row.profile.clone(),
             row.door.clone(),
             measured.calls.to_string(),
-            format!("{:.0}", measured.asked),
+            if measured.asked > 0.0 { format!("{:.0}", measured.asked) } else { "-".to_owned() },
             format!("{:.1}", measured.had),
             format!("{:.1}", measured.p50_ms),
             format!("{:.1}", measured.p95_ms),
