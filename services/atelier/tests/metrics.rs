@@ -89,6 +89,15 @@ fn a_scrape_shows_every_request_once_by_how_it_ended_and_gauges_go_back() {
 }
 
 #[test]
+fn a_picture_that_is_drawn_shows_what_its_encoding_took() {
+    let door = Door::with_pictures();
+    let stage = |stage: &str| door.scrape().sum("atelier_picture_seconds_count", &[("stage", stage)]);
+    assert_eq!((stage("encode"), stage("wait")), (0.0, 0.0));
+    door.picture().ok();
+    assert_eq!((stage("decode"), stage("encode"), stage("wait")), (0.0, 1.0, 1.0));
+}
+
+#[test]
 fn prometheus_own_judge_finds_nothing_wrong_with_a_scrape() {
     let Some(promtool) = Promtool::find() else { return };
     let door = Door::up(&[]);
@@ -170,7 +179,10 @@ fn a_drain_is_seen_on_the_operators_port_until_the_process_ends() {
 fn every_metric_in_rules_dashboards_and_the_readme_is_one_that_a_scrape_has() {
     let door = Door::up(&[]);
     door.text("12", &[]).ok();
-    let known = door.scrape().names();
+    let mut known = door.scrape().names();
+    let pictures = Door::with_pictures();
+    pictures.picture().ok();
+    known.extend(pictures.scrape().names());
     let used = names::used();
     assert!(used.len() >= 20, "{used:?}");
     for (name, file) in &used {

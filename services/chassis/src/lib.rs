@@ -49,7 +49,7 @@ pub mod telemetry;
 pub mod trace;
 
 pub use admin::{Admin, AdminConfig};
-pub use blocking::Blocking;
+pub use blocking::{Blocking, Stage};
 pub use deadline::Deadline;
 pub use error::ServiceError;
 pub use health::Health;

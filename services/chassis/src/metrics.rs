@@ -33,10 +33,11 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Those of the process itself: its build, memory, processor time and files.
+    /// Those of the process itself: its build, memory, processor time and files, and its work on pictures.
     pub fn of_process() -> Self {
         let metrics = Self::default();
         metrics.add(process::collect);
+        metrics.add(crate::blocking::collect);
         metrics
     }
 

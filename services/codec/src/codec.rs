@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use atelier_chassis::models::graph::{Outputs, run};
-use atelier_chassis::{Blocking, Deadline, ServiceError, models};
+use atelier_chassis::{Blocking, Deadline, ServiceError, Stage, models};
 use atelier_engine::{Engine, Model, TensorData};
 use atelier_package::{ImageShape, Kind};
 use atelier_picture::{Encoded, Fit, Picture, message};
@@ -79,7 +79,7 @@ impl Job {
     ) -> Result<Picture, ServiceError> {
         let spec = self.model.manifest().graph(graph).and_then(|graph| graph.input("image"));
         let shape = graph::image_shape(&self.model, spec)?;
-        self.blocking.run(move || image.fit(fit, shape)).await
+        self.blocking.run(Stage::Decode, move || image.fit(fit, shape)).await
     }
 
     /// The code of a picture.
@@ -133,7 +133,7 @@ impl Job {
 
     /// Pictures as the API sends them.
     pub(crate) async fn images(&self, pictures: Vec<Picture>) -> Result<Vec<api::Image>, ServiceError> {
-        self.blocking.run(move || pictures.iter().map(message::png).collect()).await
+        self.blocking.run(Stage::Encode, move || pictures.iter().map(message::png).collect()).await
     }
 
     /// One picture as the API sends it.

@@ -1,7 +1,7 @@
 //! Filling holes in images.
 
-use atelier_chassis::ServiceError;
 use atelier_chassis::models::model_version;
+use atelier_chassis::{ServiceError, Stage};
 use atelier_picture::{Encoded, Picture, message};
 use atelier_proto::codec::v1 as api;
 
@@ -18,7 +18,8 @@ pub(crate) async fn inpaint(
     let mask = Encoded::new("mask", request.mask)?;
     let spec = job.model.manifest().graph("inpainter").and_then(|graph| graph.input("image"));
     let shape = image_shape(&job.model, spec)?;
-    let (picture, mask) = job.blocking.run(move || image.fit_with_mask(mask, fit, shape)).await?;
+    let (picture, mask) =
+        job.blocking.run(Stage::Decode, move || image.fit_with_mask(mask, fit, shape)).await?;
     let filled_fraction = mask.values.iter().sum::<f32>() / mask.values.len().max(1) as f32;
     let inputs = vec![("image", picture.values), ("mask", mask.values)];
     let values = job.run("inpainter", 1, inputs).await?.take("filled")?;

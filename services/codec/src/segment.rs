@@ -1,7 +1,7 @@
 //! Foreground and background of an image of any size.
 
-use atelier_chassis::ServiceError;
 use atelier_chassis::models::{graph::unfit, model_version};
+use atelier_chassis::{ServiceError, Stage};
 use atelier_package::{ImageShape, Segmentation};
 use atelier_picture::{Encoded, Picture, message};
 use atelier_proto::codec::v1 as api;
@@ -32,15 +32,15 @@ pub(crate) async fn segment(
     let spec = job.model.manifest().graph("segmenter").and_then(|graph| graph.input("image"));
     let tile = image_shape(&job.model, spec)?;
     let image = Encoded::new("image", request.image)?;
-    let mut work = job.blocking.run(move || Work::new(image, table, tile)).await?;
+    let mut work = job.blocking.run(Stage::Decode, move || Work::new(image, table, tile)).await?;
     while work.next < work.tiles.len() {
-        let (after, rows, values) = job.blocking.run(move || Ok(work.cut())).await?;
+        let (after, rows, values) = job.blocking.run(Stage::Convert, move || Ok(work.cut())).await?;
         let logits = job.run("segmenter", rows, vec![("image", values)]).await?.take("logits")?;
         job.finite("logits", &logits)?;
-        work = job.blocking.run(move || Ok(after.add(&logits))).await?;
+        work = job.blocking.run(Stage::Convert, move || Ok(after.add(&logits))).await?;
     }
     let model = model_version(&job.model);
-    job.blocking.run(move || work.finish(Some(model), request.overlay)).await
+    job.blocking.run(Stage::Encode, move || work.finish(Some(model), request.overlay)).await
 }
 
 /// An image on its way through the model.

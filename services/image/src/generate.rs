@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use atelier_chassis::{ServiceError, field};
+use atelier_chassis::{ServiceError, Stage, field};
 use atelier_engine::seed;
 use atelier_picture::{Picture, columns, message, tile};
 use atelier_proto::image::v1 as api;
@@ -100,7 +100,7 @@ async fn grid(request: Arc<Generate>) -> Result<api::GenerateResponse, ServiceEr
         seed: request.seed,
         index: request.first,
         count: small(request.latents.len()),
-        image: Some(request.job.blocking.run(drawn).await?),
+        image: Some(request.job.blocking.run(Stage::Encode, drawn).await?),
         conditions: request.latents.iter().map(|latent| request.condition(latent)).collect(),
         columns: small(columns),
         licence: request.job.licence(),

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use atelier_chassis::models::graph::{Outputs, run, unfit};
 use atelier_chassis::models::{model_version, resolve};
-use atelier_chassis::{Blocking, Deadline, ServiceError};
+use atelier_chassis::{Blocking, Deadline, ServiceError, Stage};
 use atelier_engine::{Engine, Model, TensorData};
 use atelier_package::{ImageShape, Kind, TensorSpec};
 use atelier_picture::{Encoded, Fit, Picture, message};
@@ -83,12 +83,12 @@ impl Job {
         graph: &str,
     ) -> Result<Picture, ServiceError> {
         let shape = self.shape(self.input(graph, "image"))?;
-        self.blocking.run(move || image.fit(fit, shape)).await
+        self.blocking.run(Stage::Decode, move || image.fit(fit, shape)).await
     }
 
     /// Pictures as the API sends them.
     pub(crate) async fn images(&self, pictures: Vec<Picture>) -> Result<Vec<codec::Image>, ServiceError> {
-        self.blocking.run(move || pictures.iter().map(message::png).collect()).await
+        self.blocking.run(Stage::Encode, move || pictures.iter().map(message::png).collect()).await
     }
 
     fn shape(&self, spec: Option<&TensorSpec>) -> Result<ImageShape, ServiceError> {

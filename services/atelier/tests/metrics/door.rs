@@ -12,7 +12,9 @@ use atelier_proto::text::v1::text_service_client::TextServiceClient;
 use crate::scrape::Scrape;
 
 /// With a `char-rnn` among them.
-const MODELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../engine/tests/models");
+const STREAMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../engine/tests/models");
+/// With a `variational-autoencoder` among them.
+const PICTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../codec/tests/models");
 /// Long enough for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -44,13 +46,23 @@ fn atelier() -> Command {
 }
 
 impl Door {
-    /// Waits for READY, and finds the port in the log.
+    /// With a model of text.
     pub(crate) fn up(env: &[(&str, &str)]) -> Self {
+        Self::serving(STREAMS, env)
+    }
+
+    /// With models of pictures.
+    pub(crate) fn with_pictures() -> Self {
+        Self::serving(PICTURES, &[])
+    }
+
+    /// Waits for READY, and finds the port in the log.
+    fn serving(models: &str, env: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("log");
         let mut command = atelier();
         command.args(["up", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
-        command.args(["--log-format", "json", "--models", MODELS]).envs(env.iter().copied());
+        command.args(["--log-format", "json", "--models", models]).envs(env.iter().copied());
         command.stdout(Stdio::piped()).stderr(std::fs::File::create(&log).unwrap());
         let mut child = command.spawn().unwrap();
         let mut first = String::new();
@@ -73,6 +85,14 @@ impl Door {
         let mut client = atelier();
         client.args(["text", "generate", "--seed", "1", "--max-chars", chars, "--server", &self.server]);
         Ended(client.args(more).output().unwrap())
+    }
+
+    /// A picture out of nothing.
+    pub(crate) fn picture(&self) -> Ended {
+        let output = self.directory.path().join("picture.png");
+        let mut client = atelier();
+        client.args(["codec", "sample", "--seed", "7", "--server", &self.server, "--output"]).arg(output);
+        Ended(client.output().unwrap())
     }
 
     /// A text without end of which nothing is read but its first character.
