@@ -11,7 +11,10 @@
 //! * Nothing on a tokio thread ever runs inference; no lock is held around a run.
 //! * An answer has the same bits whatever else is being served ([`Batching::Exact`]): a batch size is only
 //!   used if every row comes out of it as it does alone, which is tried when the model is loaded.
-//! * What a fault breaks is its own batch; the worker is rebuilt, and [`Health`] says so.
+//! * How many rows run at once follows from what batches of each size cost, measured while loading and serving.
+//! * A batch that fails is halved until what breaks it stands alone; the worker is rebuilt, and [`Health`] says so.
+//!   A run that nobody waits for any more is stopped, and one that takes too long given up.
+//! * Models come and go while others are served ([`Engine::add`], [`Engine::retire`]).
 
 mod batcher;
 mod decoder;
