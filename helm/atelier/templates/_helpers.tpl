@@ -33,14 +33,15 @@ app.kubernetes.io/part-of: atelier
 
 {{/* The port of a role and the gRPC service that it owns, as the program has them. */}}
 {{- define "atelier.port" -}}
-{{- get (dict "gateway" "50051" "codec" "50052" "text" "50053" "image" "50054" "audio" "50055") . -}}
+{{- get (dict "gateway" "50051" "codec" "50052" "text" "50053" "image" "50054" "audio" "50055" "tensor" "50056" "metrics" "9090") . -}}
 {{- end -}}
 {{- define "atelier.service" -}}
 {{- get (dict
   "codec" "atelier.codec.v1.CodecService"
   "text" "atelier.text.v1.TextService"
   "image" "atelier.image.v1.ImageService"
-  "audio" "atelier.audio.v1.AudioService") . -}}
+  "audio" "atelier.audio.v1.AudioService"
+  "tensor" "inference.GRPCInferenceService") . -}}
 {{- end -}}
 
 {{/* The roles that there are, in alphabetical order, as a YAML list of names below `names`. */}}
@@ -164,7 +165,7 @@ seccompProfile:
 {{- $roles = append $roles (dict "name" $name "values" $values) -}}
 {{- end -}}
 {{- if lt (len $roles) 2 -}}
-{{- fail "roles: the gateway has no role to forward to; enable one of codec, text, image and audio" -}}
+{{- fail "roles: the gateway has no role to forward to; enable one of codec, text, image, audio and tensor" -}}
 {{- end -}}
 {{- toYaml $roles -}}
 {{- end -}}

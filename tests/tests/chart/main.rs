@@ -6,6 +6,7 @@
 mod chart;
 mod golden;
 mod kubernetes;
+mod metrics;
 mod models;
 mod objects;
 mod process;
