@@ -9,6 +9,10 @@ use std::time::Duration;
 /// How much weight a new measurement has.
 const NEW: f64 = 0.2;
 
+/// A measurement counts for no more than so many times what was believed: one batch that was held up, as any is at
+/// times, says little of the next.
+const SPIKE: f64 = 2.0;
+
 /// How far a size that is not run moves towards the line with every batch of another size: what was slow once
 /// is tried again after some hundred batches, and not avoided for ever.
 const FORGET: f64 = 0.01;
@@ -60,7 +64,8 @@ impl Costs {
         let ran = self.padded(rows);
         for (n, seconds) in &mut self.sizes {
             *seconds = match *seconds {
-                Some(old) if *n == ran => Some(old + NEW * (took - old)),
+                Some(old) if *n == ran && old > 0.0 => Some(old + NEW * (took.min(SPIKE * old) - old)),
+                Some(_) if *n == ran => Some(took),
                 None if *n == ran => Some(took),
                 Some(old) => Some(old + FORGET * (line.at(*n) - old)),
                 None => None,
@@ -72,6 +77,14 @@ impl Costs {
     /// How many of so many waiting rows are best run now, at least 1 where any waits.
     pub(crate) fn rows_now(&self, waiting: usize) -> usize {
         self.best.get(waiting.min(self.max())).map_or(waiting, |best| best.first)
+    }
+
+    /// Whether so many rows are about as cheap in one batch as in several.
+    pub(crate) fn whole(&self, rows: usize) -> bool {
+        let batch = self.sizes.iter().find(|(n, _)| *n >= rows);
+        let seconds = |(n, seconds): &(usize, Option<f64>)| seconds.unwrap_or_else(|| self.line().at(*n));
+        let best = self.best.get(rows).map(|best| best.seconds);
+        batch.map(seconds).zip(best).is_some_and(|(one, best)| one <= best * (1.0 + WORTH))
     }
 
     /// What so many rows cost, one batch after the other; zero while nothing was measured.
@@ -178,6 +191,19 @@ mod tests {
         // Twice the rows at twice the cost; at four there is something to gain.
         let costs = costs(&[(1, 0.010), (2, 0.020), (4, 0.030)]);
         assert_eq!([1, 2, 3, 4].map(|n| costs.rows_now(n)), [1, 1, 1, 4]);
+    }
+
+    #[test]
+    fn rows_that_came_together_are_whole_unless_that_is_dearer() {
+        let costs = costs(&[(1, 0.010), (2, 0.020), (4, 0.060)]);
+        assert_eq!([1, 2, 3, 4, 5].map(|n| costs.whole(n)), [true, true, false, false, false]);
+    }
+
+    #[test]
+    fn one_batch_that_was_held_up_says_little() {
+        let mut costs = costs(&[(1, 0.010)]);
+        costs.measured(1, Duration::from_secs(3));
+        assert!(costs.time(1) < Duration::from_millis(13), "{:?}", costs.time(1));
     }
 
     #[test]

@@ -303,6 +303,11 @@ impl Scheduler {
     fn take_queued(&mut self) -> Vec<Part> {
         let mut parts: Vec<Part> = Vec::new();
         let mut room = self.costs.rows_now(self.queued_rows);
+        // A request is one answer: in parts it would have to be cheaper, where others need only be no dearer.
+        let first = self.queue.first_key_value().map_or(0, |(_, waiting)| waiting.rows);
+        if first > room && self.costs.whole(first) {
+            room = first;
+        }
         while room > 0
             && let Some(mut next) = self.queue.first_entry()
         {

@@ -68,7 +68,9 @@ async fn statistics_count_what_was_run_and_how_long_it_took() {
     assert_eq!(names, ["conv", "lookup", "mlp"], "not those that keep a state");
     assert_eq!((all[0].inference_count, all[0].last_inference), (0, 0));
     let mlp = &all[2];
-    assert_eq!((mlp.inference_count, mlp.execution_count), (10, 5));
+    assert_eq!(mlp.inference_count, 10);
+    // A request is run in parts where that was cheaper of late.
+    assert!((5..=10).contains(&mlp.execution_count), "{mlp:?}");
     let times = mlp.inference_stats.as_ref().unwrap();
     let (success, queue) = (times.success.unwrap(), times.queue.unwrap());
     let compute = times.compute_infer.unwrap();
