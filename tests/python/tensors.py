@@ -176,8 +176,8 @@ def refuses(client):
     refused("INVALID_ARGUMENT", infer("sums", [tensor("x", many), tensor("n", np.zeros(2000, np.int64))]), "1024 rows")
     nan = tensor("x", np.full((2, 3), np.nan, np.float32))
     refused("INVALID_ARGUMENT", infer("sums", [nan, good[1]]), "inputs.x: element 0 is NaN")
-    refused("UNIMPLEMENTED", lambda: client.load_model("sums"), "while")
-    refused("UNIMPLEMENTED", lambda: client.unload_model("sums"), "while")
+    refused("UNIMPLEMENTED", lambda: client.load_model("sums"), "--models")
+    refused("UNIMPLEMENTED", lambda: client.unload_model("sums"), "--models")
     refused("UNIMPLEMENTED", lambda: client.get_system_shared_memory_status())
 
 
