@@ -28,7 +28,7 @@ const RECIPES: [&str; 7] = [
     "face-encoder-b",
     "face-novelty",
     "face-ageing",
-    "face-sampler",
+    "utkface-gan",
 ];
 
 /// Makes the networks of a family that learns from faces small.
@@ -237,7 +237,7 @@ fn an_ager_is_evaluated_by_judges_of_its_own_directory_beside_ageing_without_a_n
 #[test]
 fn a_sampler_is_evaluated_beside_a_normal_distribution_of_faces() {
     let dir = tempfile::tempdir().unwrap();
-    let sampler = package("face-sampler", dir.path().join("models/face-sampler/1"));
+    let sampler = package("utkface-gan", dir.path().join("models/utkface-gan/1"));
     for name in ["face-age-judge-b", "face-encoder-b"] {
         package(name, dir.path().join("judges").join(name).join("1"));
     }

@@ -15,7 +15,7 @@ use crate::random;
 /// Ages that are shown, in years.
 const AGES: [f64; 6] = [5.0, 18.0, 30.0, 45.0, 60.0, 75.0];
 /// The package that makes faces for an ager.
-const SAMPLER: &str = "face-sampler/1";
+const SAMPLER: &str = "utkface-gan/1";
 
 /// Faces of an age each `[12, 3, 64, 64]`, from the same random numbers whatever the age.
 fn made(package: &Package, runtime: &OnnxRuntime, ages: &Tensor) -> anyhow::Result<Tensor> {
@@ -53,6 +53,6 @@ pub(super) fn aged(package: &Package, runtime: &OnnxRuntime) -> anyhow::Result<O
     for age in AGES {
         grid.row(&run(&mut ager, &[&faces, &all_of(age)])?);
     }
-    let caption = "Faces of nobody, made by face-sampler, and the same at 5, 18, 30, 45, 60 and 75 years";
+    let caption = "Faces of nobody, made by utkface-gan, and the same at 5, 18, 30, 45, 60 and 75 years";
     Ok(Some(picture(&grid, caption)?))
 }
