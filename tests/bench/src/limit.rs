@@ -1,0 +1,187 @@
+//! Against the limit: requests of one row through the service, and through gateway and service, beside the graph
+//! in this process at the batch size that suits it best.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::closed::{Callers, Seen};
+use crate::median::median;
+use crate::raw::{Pace, Raw, Runtime};
+use crate::report::Table;
+use crate::server::Server;
+use crate::subject::Subject;
+use crate::{Settings, infer::Client};
+
+const CONCURRENCY: [usize; 4] = [1, 8, 32, 128];
+const BATCHES: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
+
+/// How long the gateway may take to learn what its roles have.
+const KNOWN: Duration = Duration::from_secs(30);
+
+/// One way to the graph.
+struct Door<'a> {
+    name: &'static str,
+    /// Whose processor time counts.
+    servers: Vec<&'a Server>,
+    callers: Callers,
+}
+
+/// One round at one door, beside the raw runtime of the same round.
+struct Round {
+    raw: Pace,
+    seen: Seen,
+    computed_us: f64,
+}
+
+/// Measures both graphs.
+///
+/// # Errors
+/// A server does not start, answers wrongly, or fails a call.
+pub(crate) async fn measure(settings: &Settings, runtime: &Runtime) -> Result<Table> {
+    let models = tempfile::tempdir()?;
+    let subjects = [Subject::generator(&settings.models)?, Subject::perceptron()?];
+    for subject in &subjects {
+        subject.install(&settings.program, models.path())?;
+    }
+    let tensor = settings.program.role("tensor", models.path(), &[]).await?;
+    let gateway = settings.program.gateway(&[&tensor]).await?;
+    let mut table = Table::new(
+        "Against the limit",
+        "`ModelInfer` with one row a request, beside the raw ONNX Runtime in the benchmark's own process at the \
+         best batch size that the concurrency allows. `rate` and `cpu` are those of the server over those of the \
+         raw runtime: 1 is the limit for both. CPU is that of all server processes behind the door, in \
+         microseconds a request. The clients' own computing is taken from the same cores, and from the rate.",
+        &[
+            "graph",
+            "callers",
+            "door",
+            "raw batch",
+            "raw rows/s",
+            "raw cpu us",
+            "req/s",
+            "rate",
+            "cpu us",
+            "cpu",
+            "p50 ms",
+            "p99 ms",
+        ],
+    );
+    for subject in &subjects {
+        let mut raw = runtime.open(&subject.onnx)?;
+        agree(subject, &mut raw, &[&tensor, &gateway]).await?;
+        for callers in CONCURRENCY {
+            let batch = best(subject, &mut raw, callers, settings)?;
+            let doors = [
+                Door {
+                    name: "service",
+                    servers: vec![&tensor],
+                    callers: Callers::connect(&tensor.address, callers).await?,
+                },
+                Door {
+                    name: "gateway",
+                    servers: vec![&gateway, &tensor],
+                    callers: Callers::connect(&gateway.address, callers).await?,
+                },
+            ];
+            let rounds = interleaved(settings, subject, &mut raw, batch, &doors).await?;
+            for (door, rounds) in doors.iter().zip(&rounds) {
+                let of = |value: &dyn Fn(&Round) -> f64| median(rounds.iter().map(value));
+                let rate = of(&|round| round.seen.a_second() / round.raw.a_second);
+                let cpu = of(&|round| round.computed_us / round.raw.computed_us);
+                eprintln!(
+                    "limit: {}, {callers} callers, {}: rate {rate:.2}, cpu {cpu:.2}",
+                    subject.name, door.name
+                );
+                table.rows.push(vec![
+                    subject.name.into(),
+                    callers.into(),
+                    door.name.into(),
+                    batch.into(),
+                    of(&|round| round.raw.a_second).into(),
+                    of(&|round| round.raw.computed_us).into(),
+                    of(&|round| round.seen.a_second()).into(),
+                    rate.into(),
+                    of(&|round| round.computed_us).into(),
+                    cpu.into(),
+                    of(&|round| round.seen.percentile(0.5)).into(),
+                    of(&|round| round.seen.percentile(0.99)).into(),
+                ]);
+            }
+        }
+    }
+    Ok(table)
+}
+
+/// Rounds of: the raw runtime, then each door. The first of them warms up and is not counted.
+async fn interleaved(
+    settings: &Settings,
+    subject: &Subject,
+    raw: &mut Raw,
+    batch: usize,
+    doors: &[Door<'_>],
+) -> Result<Vec<Vec<Round>>> {
+    let inputs = subject.batch(batch)?;
+    let mut rounds: Vec<Vec<Round>> = doors.iter().map(|_| Vec::new()).collect();
+    for number in 0..=settings.rounds {
+        let pace = raw.repeat(&subject.spec, &inputs, settings.time)?;
+        let rows = batch as f64;
+        let pace = Pace { a_second: pace.a_second * rows, computed_us: pace.computed_us / rows };
+        for (door, rounds) in doors.iter().zip(&mut rounds) {
+            let before = computed(&door.servers)?;
+            let seen = door.callers.call(&subject.messages, settings.time).await?;
+            let computed = computed(&door.servers)?.saturating_sub(before);
+            let computed_us = computed.as_secs_f64() * 1e6 / seen.calls.max(1) as f64;
+            if number > 0 {
+                rounds.push(Round { raw: pace, seen, computed_us });
+            }
+        }
+    }
+    Ok(rounds)
+}
+
+fn computed(servers: &[&Server]) -> Result<Duration> {
+    servers.iter().map(|server| server.computed()).sum()
+}
+
+/// The batch size, no larger than the callers, at which the raw runtime makes most rows a second.
+fn best(subject: &Subject, raw: &mut Raw, callers: usize, settings: &Settings) -> Result<usize> {
+    let mut best = (1, 0.0);
+    for batch in BATCHES.into_iter().filter(|batch| *batch <= callers) {
+        let inputs = subject.batch(batch)?;
+        raw.run(&subject.spec, &inputs)?;
+        let pace = raw.repeat(&subject.spec, &inputs, settings.time / 3)?;
+        let rows = pace.a_second * batch as f64;
+        if rows > best.1 {
+            best = (batch, rows);
+        }
+    }
+    Ok(best.0)
+}
+
+/// What is fast must be right first: every door answers as the raw runtime does.
+async fn agree(subject: &Subject, raw: &mut Raw, servers: &[&Server]) -> Result<()> {
+    let (row, message) = (subject.rows.first().context("no row")?, subject.messages.first().context("none")?);
+    let expected = raw.outputs(&subject.spec, row)?;
+    for server in servers {
+        let mut client = Client::connect(&server.address).await?;
+        let answer = tokio::time::timeout(KNOWN, async {
+            loop {
+                let status = match client.outputs(&subject.spec, message.clone()).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(error) => error,
+                };
+                let code = status.downcast_ref::<tonic::Status>().map(tonic::Status::code);
+                if !matches!(code, Some(tonic::Code::NotFound | tonic::Code::Unavailable)) {
+                    return Err(status);
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+        let answer = answer.await.context("the gateway does not come to know the model")??;
+        let differ = expected.iter().flatten().zip(answer.iter().flatten());
+        let most = differ.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        ensure!(most < 1e-4, "{}: the answer is off by {most}", subject.name);
+    }
+    Ok(())
+}

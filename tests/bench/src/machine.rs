@@ -1,0 +1,75 @@
+//! What the machine says about processes: the time they computed, the memory they hold.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+/// Linux counts the time of processes in hundredths of a second, whatever its own clock (`USER_HZ`).
+const TICK: Duration = Duration::from_millis(10);
+
+/// The time that a process and its threads, ended ones included, have computed.
+///
+/// # Errors
+/// There is no such process.
+pub(crate) fn computed(process: u32) -> Result<Duration> {
+    let path = format!("/proc/{process}/stat");
+    ticks(&fs::read_to_string(&path).with_context(|| path.clone())?).with_context(|| path)
+}
+
+fn ticks(stat: &str) -> Result<Duration> {
+    // The name of the program stands in brackets and may contain anything.
+    let (_, rest) = stat.rsplit_once(") ").context("no name")?;
+    let mut fields = rest.split(' ').skip(11);
+    let mut next = || fields.next().and_then(|field| field.parse::<u32>().ok()).context("no time");
+    Ok(TICK * (next()? + next()?))
+}
+
+/// The memory that a process holds, in bytes.
+///
+/// # Errors
+/// There is no such process.
+pub(crate) fn resident(process: u32) -> Result<u64> {
+    let path = format!("/proc/{process}/status");
+    let status = fs::read_to_string(&path).with_context(|| path.clone())?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().context("VmRSS is no number")?;
+    Ok(kibibytes << 10)
+}
+
+/// The cores that this process may use.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The name of the processor, as the machine says it.
+pub(crate) fn processor() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name =
+        text.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(": "));
+    name.map_or_else(|| "unknown".to_owned(), |(_, name)| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_and_system_time_are_added_whatever_the_name_of_the_program() {
+        let stat = "7 (a) (b) S 1 2 3 4 5 6 7 8 9 10 30 12 0 0 20 0 1 0 5 6";
+        assert_eq!(ticks(stat).unwrap(), Duration::from_millis(420));
+        assert!(ticks("7 a S").is_err());
+    }
+
+    #[test]
+    fn a_process_that_computes_has_computed_and_holds_memory() {
+        let own = std::process::id();
+        let before = computed(own).unwrap();
+        let start = std::time::Instant::now();
+        while computed(own).unwrap() == before {
+            assert!(start.elapsed() < Duration::from_secs(20), "it computes and no time passes");
+        }
+        assert!(resident(own).unwrap() > 1 << 20);
+        assert!(computed(u32::MAX).is_err());
+    }
+}

@@ -1,0 +1,114 @@
+//! How fast the fleet is, beside what it could be. Run it by `cargo xtask bench`, which builds it and the program
+//! in release and says where things are.
+//!
+//! Every figure is a ratio within one run whose parts take turns, since machines are shared and noisy; a median
+//! of several rounds; with the processor time of the servers beside it.
+
+mod closed;
+mod infer;
+mod limit;
+mod machine;
+mod median;
+mod open;
+mod overload;
+mod parity;
+mod perceptron;
+mod raw;
+mod report;
+mod rows;
+mod server;
+mod streams;
+mod subject;
+mod voices;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::{Parser, ValueEnum};
+
+use report::Report;
+use server::Program;
+
+/// How fast the fleet is, beside what it could be.
+#[derive(Debug, Parser)]
+struct Cli {
+    /// What to measure; all of it where nothing is said
+    groups: Vec<Group>,
+    /// The program `atelier`, built in release
+    #[arg(long, value_name = "FILE")]
+    program: PathBuf,
+    /// The shipped packages
+    #[arg(long, value_name = "DIR")]
+    models: PathBuf,
+    /// The ONNX Runtime library
+    #[arg(long, value_name = "FILE", env = "ORT_DYLIB_PATH")]
+    onnxruntime: PathBuf,
+    /// How many rounds the medians are of
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    rounds: u16,
+    /// How long each part of a round takes
+    #[arg(long, default_value_t = 1.5, value_parser = seconds)]
+    seconds: f64,
+    /// Write the figures as JSON here
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.05..=600.0).contains(seconds));
+    seconds.ok_or_else(|| "must be seconds, from 0.05 to 600".into())
+}
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Group {
+    /// ModelInfer beside the raw runtime
+    Limit,
+    /// Text and audio streams beside their step graphs in a bare loop, and beside one stream at a time
+    Streams,
+    /// More requests than can be answered, in an open loop
+    Overload,
+    /// Rows in a batch beside the same rows alone, for every shipped graph
+    Parity,
+}
+
+/// What all measurements share.
+struct Settings {
+    program: Program,
+    models: PathBuf,
+    rounds: usize,
+    time: Duration,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let cli = Cli::parse();
+    let runtime = raw::Runtime::load(&cli.onnxruntime)?;
+    let settings = Settings {
+        program: Program { path: cli.program, onnxruntime: cli.onnxruntime },
+        models: cli.models,
+        rounds: cli.rounds.into(),
+        time: Duration::from_secs_f64(cli.seconds),
+    };
+    let groups = if cli.groups.is_empty() { Group::value_variants().to_vec() } else { cli.groups };
+    let mut report = Report::new(settings.rounds, cli.seconds);
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}\n", report.heading())?;
+    for group in groups {
+        let table = match group {
+            Group::Limit => limit::measure(&settings, &runtime).await?,
+            Group::Streams => streams::measure(&settings, &runtime).await?,
+            Group::Overload => overload::measure(&settings).await?,
+            Group::Parity => parity::measure(&settings, &runtime).await?,
+        };
+        writeln!(out, "{}", table.markdown())?;
+        report.tables.push(table);
+    }
+    if let Some(path) = &cli.json {
+        let text = serde_json::to_string_pretty(&report)?;
+        std::fs::write(path, text + "\n").with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
