@@ -5,6 +5,7 @@
 //! * `cargo xtask libtorch` gets libtorch alone, for building the trainer;
 //! * `cargo xtask helm` gets Helm alone, for the tests of the chart;
 //! * `cargo xtask load` loads a running fleet with ghz and judges what it measured;
+//! * `cargo xtask bench` measures the fleet beside what it could be;
 //! * `cargo xtask chart-readme` makes the chart's table of values.
 //!
 //! Everything fetched lies below `.runtime/` (or where `ATELIER_RUNTIME` says), comes through pip from the
@@ -12,6 +13,7 @@
 //! for that and for the tests' outside judges only. Helm and ghz are built by Go; where there is none, the tests
 //! that need them are left out, and said to be.
 
+mod bench;
 mod bundle;
 mod cargo;
 mod chart;
@@ -71,6 +73,8 @@ enum Command {
     Helm,
     /// Load a running fleet with ghz (built by Go), open loop, and judge what was measured.
     Load(Box<load::Load>),
+    /// Measure the fleet beside what it could be: the raw runtime, one stream at a time, its own peak.
+    Bench(bench::Bench),
     /// Make the table of values in the chart's README from the comments of its `values.yaml`.
     ChartReadme,
 }
@@ -104,6 +108,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Load(load) => load.run(&layout),
+        Command::Bench(bench) => bench.run(&layout),
         Command::ChartReadme => {
             eprintln!("{}", chart::write_readme(&layout)?.display());
             Ok(ExitCode::SUCCESS)

@@ -26,7 +26,7 @@ const CANDIDATES: [usize; 12] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64];
 /// A batch that takes longer than this makes everyone wait; larger ones are not tried.
 const LONG: Duration = Duration::from_millis(100);
 
-/// The batch sizes of a graph, ascending, 1 always among them.
+/// The batch sizes of a graph, ascending. 1 is among them, but for step graphs that compute a lone row otherwise.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Sizes {
     sizes: Vec<usize>,
@@ -69,7 +69,8 @@ impl Sizes {
     /// Runs the graph at each size up to `max` on the golden inputs and keeps those that will do.
     ///
     /// A size is kept if every row has the bits that it has when run alone (unless `Fast`). Which of them is run
-    /// when is decided by what they [cost](Sizes::costs).
+    /// when is decided by what they [cost](Sizes::costs). A step graph that computes a lone row otherwise than the
+    /// rows of all larger batches is run at those alone: its streams still depend on themselves only.
     pub(crate) fn probe(
         runner: &mut dyn Runner,
         spec: &GraphSpec,
@@ -78,22 +79,44 @@ impl Sizes {
         batching: Batching,
     ) -> Result<Self, EngineError> {
         let inputs = Samples::new(spec, case)?;
+        let sizes = Self::alike(runner, spec, &inputs, max, batching, 1)?;
+        if sizes.sizes.len() > 1 || !spec.is_step() || max < 4 {
+            return Ok(sizes);
+        }
+        // Kernels treat one row in a way of its own, and all other sizes alike (ONNX Runtime's product of a matrix
+        // and a vector, for one). Then a lone stream is run with a row of padding, so that streams can be joined.
+        let padded = Self::alike(runner, spec, &inputs, max, batching, 2)?;
+        Ok(if padded.sizes.len() > 1 { padded } else { sizes })
+    }
+
+    /// The sizes from `least` on at which every row has the bits that it has at `least`.
+    fn alike(
+        runner: &mut dyn Runner,
+        spec: &GraphSpec,
+        inputs: &Samples,
+        max: usize,
+        batching: Batching,
+        least: usize,
+    ) -> Result<Self, EngineError> {
         let outputs: Vec<usize> = spec.outputs.iter().filter_map(|s| s.batch_axis()).collect();
         let count = CANDIDATES.iter().copied().filter(|n| *n <= max).max().unwrap_or(1);
         let mut alone = Vec::with_capacity(count);
-        let mut kept = vec![1];
-        let mut seconds = vec![Some(measure(runner, &inputs, 1)?.as_secs_f64())];
-        for size in CANDIDATES.into_iter().filter(|n| (2..=max).contains(n)) {
+        let mut kept = vec![least];
+        let mut seconds = vec![Some(measure(runner, inputs, least)?.as_secs_f64())];
+        for size in CANDIDATES.into_iter().filter(|n| (least + 1..=max).contains(n)) {
             // Only as many as are needed: a graph that takes long is tried at few sizes.
             for row in alone.len()..size {
-                alone.push(runner.run(&inputs.batch(row, 1)?)?);
+                let first = runner.run(&inputs.batch(row, least)?)?;
+                let first: Result<Vec<Tensor>, EngineError> =
+                    first.iter().zip(&outputs).map(|(tensor, axis)| select(tensor, *axis, &[0])).collect();
+                alone.push(first?);
             }
             let got = runner.run(&inputs.batch(0, size)?)?;
             if batching == Batching::Exact && !same(&got, &alone, &outputs, size)? {
-                tracing::warn!(graph = spec.name, size, "rows differ by batch size: not used");
+                tracing::warn!(graph = spec.name, size, least, "rows differ by batch size: not used");
                 continue;
             }
-            let took = measure(runner, &inputs, size)?;
+            let took = measure(runner, inputs, size)?;
             kept.push(size);
             seconds.push(Some(took.as_secs_f64()));
             if took > LONG {
@@ -226,5 +249,26 @@ mod tests {
         };
         assert_eq!(sizes(Batching::Exact), vec![1, 2, 3]);
         assert_eq!(sizes(Batching::Fast), vec![1, 2, 3, 4, 6, 8]);
+    }
+
+    /// A kernel that treats a lone row in a way of its own.
+    struct Vector;
+
+    impl Runner for Vector {
+        fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
+            Rounding { wrong_from: 2 }.run(inputs)
+        }
+    }
+
+    #[test]
+    fn a_lone_stream_is_padded_where_one_row_alone_has_bits_of_its_own_and_a_lone_request_is_not() {
+        let (mut spec, case) = spec();
+        let sizes = |spec: &GraphSpec, max| {
+            Sizes::probe(&mut Vector, spec, &case, max, Batching::Exact).unwrap().sizes
+        };
+        assert_eq!(sizes(&spec, 8), vec![1]);
+        spec.state.push(atelier_package::StatePair { input: "x".into(), output: "y".into() });
+        assert_eq!(sizes(&spec, 8), vec![2, 3, 4, 6, 8]);
+        assert_eq!(sizes(&spec, 1), vec![1], "there are no others to join");
     }
 }

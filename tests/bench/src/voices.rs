@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use atelier_proto::audio::v1::audio_service_client::AudioServiceClient;
-use atelier_proto::audio::v1::{SynthesizeRequest, synthesize_response::Event as Sound};
+use atelier_proto::audio::v1::{AudioEncoding, SynthesizeRequest, synthesize_response::Event as Sound};
 use atelier_proto::text::v1::text_service_client::TextServiceClient;
 use atelier_proto::text::v1::{GenerateRequest, generate_response::Event as Text};
 use tokio::task::JoinSet;
@@ -101,7 +101,9 @@ impl Voice {
                 Stream::Text(TextServiceClient::new(channel).generate(request).await?.into_inner())
             }
             Self::Audio => {
-                let request = SynthesizeRequest { text: DIGITS.into(), seed, ..Default::default() };
+                // Without the header of a file, which would count as the first sound.
+                let encoding = AudioEncoding::Pcm16.into();
+                let request = SynthesizeRequest { text: DIGITS.into(), seed, encoding, ..Default::default() };
                 Stream::Audio(AudioServiceClient::new(channel).synthesize(request).await?.into_inner())
             }
         })
