@@ -83,8 +83,18 @@ struct Settings {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<()> {
-    let cli = Cli::parse();
+async fn main() -> std::process::ExitCode {
+    match run(Cli::parse()).await {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            // `{:#}` keeps it to one line; returning the error would add a backtrace.
+            eprintln!("error: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<()> {
     let runtime = raw::Runtime::load(&cli.onnxruntime)?;
     let settings = Settings {
         program: Program { path: cli.program, onnxruntime: cli.onnxruntime },
