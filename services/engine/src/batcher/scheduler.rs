@@ -19,6 +19,10 @@ use crate::Priority;
 /// The deadline by which a request without one is ordered.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The part of a caller's time that is kept for the answer's way back and for batches that take longer than the
+/// costs say: whoever is let in up to the very deadline is answered just after it, and all behind are late too.
+const RESERVE: f64 = 0.15;
+
 /// The least time after which a refused caller is to come again.
 const SOONEST: Duration = Duration::from_millis(10);
 
@@ -257,7 +261,8 @@ impl Scheduler {
         if ahead == 0 && self.batches.len() < self.limits.workers {
             return false;
         }
-        now + free_in + self.share(ahead) + self.costs.time(rows) >= deadline
+        let left = deadline.saturating_duration_since(now).mul_f64(1.0 - RESERVE);
+        free_in + self.share(ahead) + self.costs.time(rows) >= left
     }
 
     /// When a worker will have time.

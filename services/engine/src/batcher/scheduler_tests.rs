@@ -155,12 +155,12 @@ fn a_deadline_that_cannot_be_met_is_refused_at_once() {
     assert_eq!(submit(&mut s, t, 1, 1, Some(t)), late(1), "it passed");
     submit(&mut s, t, 2, 4, None);
     run_of(&s.step(t, Event::Take));
-    // The worker is busy until 16; then come the rows before it, and its own.
-    assert_eq!(submit(&mut s, t, 3, 1, Some(t + ms(26))), late(3));
-    assert!(submit(&mut s, t, 4, 1, Some(t + ms(27))).is_empty());
+    // The worker is busy until 16; then come the rows before it, and its own: 26, of which a part is in reserve.
+    assert_eq!(submit(&mut s, t, 3, 1, Some(t + ms(30))), late(3));
+    assert!(submit(&mut s, t, 4, 1, Some(t + ms(31))).is_empty());
     assert!(submit(&mut s, t + ms(6), 5, 2, None).is_empty(), "that without a deadline comes after");
-    assert_eq!(submit(&mut s, t + ms(6), 6, 2, Some(t + ms(38))), late(6));
-    assert!(submit(&mut s, t + ms(6), 7, 2, Some(t + ms(39))).is_empty());
+    assert_eq!(submit(&mut s, t + ms(6), 6, 2, Some(t + ms(43))), late(6));
+    assert!(submit(&mut s, t + ms(6), 7, 2, Some(t + ms(44))).is_empty());
 }
 
 #[test]
