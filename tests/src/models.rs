@@ -15,6 +15,16 @@ pub fn names() -> Vec<String> {
     names
 }
 
+/// What a refusal of an unknown version of a shipped model says that there is.
+pub fn versions(name: &str) -> String {
+    let entries = shipped().join(name).read_dir().unwrap();
+    let mut versions: Vec<u32> =
+        entries.filter_map(|entry| entry.unwrap().file_name().into_string().unwrap().parse().ok()).collect();
+    versions.sort_unstable();
+    let versions: Vec<String> = versions.iter().map(u32::to_string).collect();
+    format!("there is: {}", versions.join(", "))
+}
+
 /// The newest version of a shipped model, by what its `package.toml` says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shipped {

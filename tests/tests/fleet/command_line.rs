@@ -6,6 +6,7 @@ use std::process::Stdio;
 
 use atelier_proto::text::v1::GenerateRequest;
 use atelier_tests::Fleet;
+use atelier_tests::models::versions;
 use atelier_tests::pictures::{clothes, encode, png, psnr};
 use image::GenericImageView;
 use serde_json::Value;
@@ -139,7 +140,7 @@ fn how_a_command_ends_says_what_went_wrong() {
         (&["text", "generate", "na\u{ef}ve"], 3, "prompt: "),
         (&["text", "generate", "--max-chars", "0"], 3, "max_chars: "),
         (&["codec", "sample", "-o", &out, "--model", "nobody"], 4, "fashion-vae"),
-        (&["text", "generate", "--model", "shakespeare-rnn@9"], 4, "there is: 1"),
+        (&["text", "generate", "--model", "shakespeare-rnn@9"], 4, &versions("shakespeare-rnn")),
         (&["text", "generate", "-n", "100000", "--timeout", "1s"], 6, "DEADLINE_EXCEEDED"),
         (&["codec", "paint"], 2, "paint"),
     ] {

@@ -9,7 +9,7 @@ use atelier_proto::models::v1::GetModelRequest;
 use atelier_proto::text::v1::{GenerateRequest, ScoreRequest};
 use atelier_tests::Fleet;
 use atelier_tests::client::{blamed, with_header};
-use atelier_tests::models::names;
+use atelier_tests::models::{names, versions};
 use atelier_tests::pictures::{clothes, message};
 use tonic::{Code, Status};
 
@@ -155,15 +155,16 @@ async fn an_unknown_model_or_version_is_not_found_and_what_exists_is_named() {
     }
     for version in [99, u32::MAX] {
         let request = DenoiseRequest { version, ..denoise(None) };
-        is_not_found(&fleet.codec().denoise(request).await.unwrap_err(), "there is: 1");
+        is_not_found(&fleet.codec().denoise(request).await.unwrap_err(), &versions("fashion-dae"));
         let request = ScoreRequest { text: "To be".into(), version, ..Default::default() };
-        is_not_found(&fleet.text().score(request).await.unwrap_err(), "there is: 1");
+        let existing = versions("shakespeare-rnn");
+        is_not_found(&fleet.text().score(request).await.unwrap_err(), &existing);
     }
     let request = GetModelRequest { name: "fashion-gan".into(), version: 0 };
     let all = format!("there is: {}", names().join(", "));
     is_not_found(&fleet.models().get_model(request).await.unwrap_err(), &all);
     let request = GetModelRequest { name: "fashion-dae".into(), version: 5 };
-    is_not_found(&fleet.models().get_model(request).await.unwrap_err(), "there is: 1");
+    is_not_found(&fleet.models().get_model(request).await.unwrap_err(), &versions("fashion-dae"));
     let unnamed = fleet.models().get_model(GetModelRequest::default()).await.unwrap_err();
     assert_eq!(blamed(&unnamed), "name");
 }
