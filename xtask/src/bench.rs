@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 use crate::{
     cargo::cargo_here,
     layout::Layout,
+    peers,
     runtime::{self, Flavour},
 };
 
@@ -26,6 +27,7 @@ impl Bench {
     /// One line: the runtime cannot be had, or something cannot be built.
     pub(crate) fn run(self, layout: &Layout) -> Result<ExitCode> {
         let library = runtime::onnxruntime(layout, Flavour::Cpu)?;
+        let peers = peers::options(layout, &self.args)?;
         let manifest = layout.workspace().join("Cargo.toml");
         let mut build = cargo_here();
         build.args(["build", "--release", "--package", "atelier", "--bin", "atelier", "--manifest-path"]);
@@ -41,7 +43,7 @@ impl Bench {
         let program = std::path::Path::new(target).join("release/atelier");
         let mut run = cargo_here();
         run.args(["run", "--release", "--package", "atelier-bench", "--manifest-path"]).arg(&manifest);
-        run.arg("--").args(self.args).arg("--program").arg(program);
+        run.arg("--").args(self.args).args(peers).arg("--program").arg(program);
         run.arg("--models").arg(layout.models()).arg("--onnxruntime").arg(library);
         let status = run.status().context("cannot start cargo")?;
         Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -25,6 +25,7 @@ mod helm;
 mod judges;
 mod layout;
 mod load;
+mod peers;
 mod pick;
 mod pins;
 mod pip;
@@ -36,6 +37,7 @@ mod tally;
 mod test;
 mod unpack;
 mod up;
+mod venv;
 mod wheel;
 
 use std::process::ExitCode;

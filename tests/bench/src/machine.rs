@@ -17,6 +17,32 @@ pub(crate) fn computed(process: u32) -> Result<Duration> {
     ticks(&fs::read_to_string(&path).with_context(|| path.clone())?).with_context(|| path)
 }
 
+/// The time that a process and all that live below it have computed.
+///
+/// # Errors
+/// There is no such process.
+pub(crate) fn computed_by_all(process: u32) -> Result<Duration> {
+    below(process)?.into_iter().try_fold(computed(process)?, |sum, child| {
+        // A child that ended in between has computed nothing that we can know.
+        Ok(sum + computed_by_all(child).unwrap_or_default())
+    })
+}
+
+/// A process and all that live below it, those below last.
+pub(crate) fn family(process: u32) -> Vec<u32> {
+    let below = below(process).unwrap_or_default();
+    std::iter::once(process).chain(below.into_iter().flat_map(family)).collect()
+}
+
+/// The processes that a process's threads have started.
+fn below(process: u32) -> Result<Vec<u32>> {
+    let path = format!("/proc/{process}/task");
+    let threads = fs::read_dir(&path).with_context(|| path.clone())?.filter_map(Result::ok);
+    let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let ids = |line: String| line.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<u32>>();
+    Ok(children.flat_map(ids).collect())
+}
+
 fn ticks(stat: &str) -> Result<Duration> {
     // The name of the program stands in brackets and may contain anything.
     let (_, rest) = stat.rsplit_once(") ").context("no name")?;
@@ -71,5 +97,25 @@ mod tests {
         }
         assert!(resident(own).unwrap() > 1 << 20);
         assert!(computed(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn the_time_of_children_counts_where_that_of_all_is_asked_for() {
+        let busy = "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; sleep 60";
+        let mut shell = std::process::Command::new("sh").args(["-c", busy]).spawn().unwrap();
+        let own = std::process::id();
+        let start = std::time::Instant::now();
+        while computed(shell.id()).unwrap() == Duration::ZERO {
+            assert!(start.elapsed() < Duration::from_secs(20), "the shell does not compute");
+        }
+        let (least, all) = (computed(own).unwrap() + computed(shell.id()).unwrap(), computed_by_all(own));
+        assert!(all.unwrap() >= least);
+        assert!(family(own).contains(&shell.id()));
+        for process in family(shell.id()).into_iter().skip(1) {
+            let _ = std::process::Command::new("kill").arg(process.to_string()).status();
+        }
+        shell.kill().unwrap();
+        shell.wait().unwrap();
+        assert!(computed_by_all(u32::MAX).is_err());
     }
 }

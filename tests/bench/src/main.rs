@@ -12,6 +12,8 @@ mod median;
 mod open;
 mod overload;
 mod parity;
+mod peer;
+mod peers;
 mod perceptron;
 mod raw;
 mod report;
@@ -45,6 +47,12 @@ struct Cli {
     /// The ONNX Runtime library
     #[arg(long, value_name = "FILE", env = "ORT_DYLIB_PATH")]
     onnxruntime: PathBuf,
+    /// A Python that has MLServer
+    #[arg(long, value_name = "FILE")]
+    mlserver: Option<PathBuf>,
+    /// A Python that has PyTriton
+    #[arg(long, value_name = "FILE")]
+    triton: Option<PathBuf>,
     /// How many rounds the medians are of
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
     rounds: u16,
@@ -72,12 +80,15 @@ enum Group {
     Overload,
     /// Rows in a batch beside the same rows alone, for every shipped graph
     Parity,
+    /// ModelInfer beside other servers of the same protocol
+    Peers,
 }
 
 /// What all measurements share.
 struct Settings {
     program: Program,
     models: PathBuf,
+    pythons: peer::Pythons,
     rounds: usize,
     time: Duration,
 }
@@ -99,6 +110,7 @@ async fn run(cli: Cli) -> Result<()> {
     let settings = Settings {
         program: Program { path: cli.program, onnxruntime: cli.onnxruntime },
         models: cli.models,
+        pythons: peer::Pythons { mlserver: cli.mlserver, triton: cli.triton },
         rounds: cli.rounds.into(),
         time: Duration::from_secs_f64(cli.seconds),
     };
@@ -112,6 +124,7 @@ async fn run(cli: Cli) -> Result<()> {
             Group::Streams => streams::measure(&settings, &runtime).await?,
             Group::Overload => overload::measure(&settings).await?,
             Group::Parity => parity::measure(&settings, &runtime).await?,
+            Group::Peers => peers::measure(&settings, &runtime).await?,
         };
         writeln!(out, "{}", table.markdown())?;
         report.tables.push(table);
