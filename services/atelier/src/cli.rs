@@ -5,6 +5,7 @@ pub(crate) mod failure;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::calibrate::Calibrate;
 use crate::client::audio::AudioCommand;
 use crate::client::codec::CodecCommand;
 use crate::client::connection::ServerArgs;
@@ -79,6 +80,9 @@ enum Command {
     /// Make a package of an ONNX file, to be served as raw tensors
     #[command(after_help = EXIT_CODES)]
     Import(Import),
+    /// Measure packages on this machine, and keep what was found beside them: a service then starts sooner
+    #[command(after_help = EXIT_CODES)]
+    Calibrate(Calibrate),
     /// Print the completions of a shell, to be sourced by it
     Completions {
         /// Which shell
@@ -102,6 +106,7 @@ impl Cli {
             Command::Image { command, server } => block_on(image::run(command, &server)),
             Command::Text { command, server } => block_on(text::run(command, &server)),
             Command::Import(import) => import.run(),
+            Command::Calibrate(calibrate) => calibrate.run(),
             Command::Completions { shell } => completions::print(shell, &mut Self::command()),
         }
     }

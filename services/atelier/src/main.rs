@@ -1,5 +1,6 @@
 //! The binary `atelier`: the fleet, its roles, and the commands that call it.
 
+mod calibrate;
 mod cli;
 mod client;
 mod files;

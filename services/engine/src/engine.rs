@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use atelier_package::{Kind, Package, PackageName, Version};
 
+use crate::calibration::{Calibration, Machine};
 use crate::model::Model;
 use crate::plan::{GraphLoad, GraphPlan, Plan};
 use crate::runtime::{Device, Runtime};
@@ -25,6 +26,9 @@ pub struct Config {
     pub runtime: Option<PathBuf>,
     /// What may differ between a row run alone and one run with others.
     pub batching: Batching,
+    /// Whether what was measured of a package on this machine, and kept beside it, is used; else all is measured
+    /// anew.
+    pub calibrated: bool,
     /// The most rows in a batch of a stateless graph, at least 1.
     pub max_batch: usize,
     /// The most rows that wait for one graph, and that one request may have.
@@ -51,6 +55,7 @@ impl Default for Config {
             parallelism: None,
             runtime: None,
             batching: Batching::Exact,
+            calibrated: true,
             max_batch: 32,
             queue_rows: 1024,
             queue_requests: 512,
@@ -112,7 +117,12 @@ impl Loader {
     }
 
     fn load(&self, package: &Package, plans: &[GraphPlan]) -> Result<Model, EngineError> {
-        Model::load(package, plans, &self.config, self.runtime, &self.turnstile)
+        let known = self.config.calibrated.then(|| Calibration::of(package, &self.machine())).flatten();
+        Model::load(package, plans, known.as_ref(), &self.config, self.runtime, &self.turnstile)
+    }
+
+    fn machine(&self) -> Machine {
+        Machine::here(&self.config, self.parallelism)
     }
 }
 
@@ -149,17 +159,20 @@ impl Engine {
             .parallelism
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get));
         let loads: Vec<GraphLoad> = packages.iter().flat_map(Model::loads).collect();
-        let plan = Plan::compute(parallelism, config.device, &loads);
-        tracing::info!(%plan, "planned the compute");
+        let mut plan = Plan::compute(parallelism, config.device, &loads);
         let turnstile = Arc::new(Turnstile::new(plan.running));
         let loader = Loader { config: config.clone(), runtime, parallelism, turnstile };
         let (mut models, mut not_loaded) = (Vec::new(), Vec::new());
-        let mut plans = plan.graphs.as_slice();
+        let planned = std::mem::take(&mut plan.graphs);
+        let mut plans = planned.as_slice();
         for package in packages {
             let (own, rest) = plans.split_at(package.manifest().graphs.len().min(plans.len()));
             plans = rest;
             match loader.load(package, own) {
-                Ok(model) => models.push(Arc::new(model)),
+                Ok(model) => {
+                    plan.graphs.extend(model.plans());
+                    models.push(Arc::new(model));
+                }
                 Err(error) => {
                     let (name, version) = (package.name().clone(), package.version());
                     tracing::error!(model = %name, %version, %error, "a package cannot be loaded");
@@ -167,6 +180,7 @@ impl Engine {
                 }
             }
         }
+        tracing::info!(%plan, "planned the compute");
         let served = Mutex::new(Served { models: models.into(), plan, closed: false });
         let inner = Arc::new(Inner { served, not_loaded, loader });
         // Weak, or the threads would keep the engine alive.
@@ -176,6 +190,14 @@ impl Engine {
         watchdog::start(look)
             .map_err(|e| EngineError::Runtime(format!("a watchdog thread cannot be started: {e}")))?;
         Ok(Self { inner })
+    }
+
+    /// What was measured of a model's graphs when it was loaded, or read from beside its package.
+    ///
+    /// Errors: `UnknownModel`.
+    pub fn calibration(&self, name: &PackageName, version: Version) -> Result<Calibration, EngineError> {
+        let model = self.model(name.as_str(), version.get(), &[])?;
+        Ok(Calibration { machine: self.inner.loader.machine(), graphs: model.measured().to_vec() })
     }
 
     /// The model `name` (empty: the first one, by name, that will do), in `version` (0: the newest), of one of
@@ -250,10 +272,11 @@ impl Engine {
             model.stop();
             return Err(error);
         }
+        let plans: Vec<GraphPlan> = model.plans().collect();
         let mut models: Vec<Arc<Model>> = served.models.iter().cloned().chain([model]).collect();
         models.sort_by(|a, b| (a.name(), a.version()).cmp(&(b.name(), b.version())));
         served.models = models.into();
-        served.plan.graphs.extend(plan.graphs);
+        served.plan.graphs.extend(plans);
         drop(served);
         tracing::info!(model = %name, %version, "a model is served from now on");
         Ok(())

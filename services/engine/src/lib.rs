@@ -11,12 +11,14 @@
 //! * Nothing on a tokio thread ever runs inference; no lock is held around a run.
 //! * An answer has the same bits whatever else is being served ([`Batching::Exact`]): a batch size is only
 //!   used if every row comes out of it as it does alone, which is tried when the model is loaded.
+//! * Whether a session's threads divide each run or sessions of one thread run side by side is tried for each graph.
 //! * How many rows run at once follows from what batches of each size cost, measured while loading and serving.
 //! * A batch that fails is halved until what breaks it stands alone; the worker is rebuilt, and [`Health`] says so.
 //!   A run that nobody waits for any more is stopped, and one that takes too long given up.
 //! * Models come and go while others are served ([`Engine::add`], [`Engine::retire`]).
 
 mod batcher;
+mod calibration;
 mod decoder;
 mod engine;
 mod error;
@@ -26,6 +28,7 @@ mod golden;
 mod histogram;
 pub mod import;
 mod model;
+mod opening;
 mod plan;
 mod priority;
 mod rows;
@@ -33,12 +36,14 @@ mod runtime;
 mod sampler;
 pub mod seed;
 mod sizes;
+mod split;
 mod stats;
 mod turnstile;
 mod watchdog;
 
 pub use atelier_package::{Dtype, Tensor, TensorData};
 pub use batcher::GraphHandle;
+pub use calibration::{Calibration, GraphCalibration, Machine};
 pub use decoder::{Cursor, Decoder, Step, Stream};
 pub use engine::{Config, Engine, NotLoaded};
 pub use error::EngineError;

@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use atelier_package::{GoldenCase, GraphSpec, Kind, Manifest, Package, PackageName, Tensor, Version};
+use atelier_package::{GraphSpec, Kind, Manifest, Package, PackageName, Tensor, Version};
 
+use crate::EngineError;
 use crate::batcher::{self, GraphHandle};
+use crate::calibration::{Calibration, GraphCalibration};
 use crate::decoder::shape::StepShape;
 use crate::decoder::{self, Decoder};
 use crate::engine::Config;
+use crate::opening::{self, Opened};
 use crate::plan::{GraphLoad, GraphPlan};
-use crate::runtime::session::{Factory, GraphSession, Runner};
 use crate::runtime::{Device, Runtime};
-use crate::sizes::Sizes;
 use crate::stats::{Activity, DecoderStats, GraphStats, Health};
 use crate::turnstile::Turnstile;
-use crate::{EngineError, golden};
 
 /// A model that is being served: its stateless graphs and, if it has a step graph, its decoder.
 pub struct Model {
@@ -24,6 +24,7 @@ pub struct Model {
     device: Device,
     graphs: BTreeMap<String, GraphHandle>,
     decoders: BTreeMap<String, Decoder>,
+    measured: Vec<GraphCalibration>,
 }
 
 impl Model {
@@ -132,11 +133,12 @@ impl Model {
         package.manifest().graphs.iter().map(load).collect()
     }
 
-    /// Opens the sessions of a package, holds them to its golden outputs, finds the batch sizes, and starts the
-    /// workers. `plans` are for the graphs in their order.
+    /// Opens the sessions of a package, holds them to its golden outputs, finds how they do best, and starts the
+    /// workers. `plans` are for the graphs in their order; what is `known` is not measured again.
     pub(crate) fn load(
         package: &Package,
         plans: &[GraphPlan],
+        known: Option<&Calibration>,
         config: &Config,
         runtime: &'static Runtime,
         turnstile: &Arc<Turnstile>,
@@ -146,83 +148,77 @@ impl Model {
             device: config.device,
             graphs: BTreeMap::new(),
             decoders: BTreeMap::new(),
+            measured: Vec::new(),
         };
         for (spec, plan) in package.manifest().graphs.iter().zip(plans) {
-            let loaded = model.load_graph(package, spec, plan, config, runtime, turnstile);
+            let spec = Arc::new(spec.clone());
+            let opened = opening::open(package, &spec, plan, config, runtime, known);
+            let started = opened.and_then(|opened| model.start(spec, plan, opened, config, turnstile));
             // Threads of the graphs before it would otherwise live on.
-            loaded.inspect_err(|_| model.stop())?;
+            started.inspect_err(|_| model.stop())?;
         }
         Ok(model)
     }
 
-    fn load_graph(
+    fn start(
         &mut self,
-        package: &Package,
-        spec: &GraphSpec,
+        spec: Arc<GraphSpec>,
         plan: &GraphPlan,
+        opened: Opened,
         config: &Config,
-        runtime: &'static Runtime,
         turnstile: &Arc<Turnstile>,
     ) -> Result<(), EngineError> {
-        let name = full_name(package, spec);
-        let onnx = package.graph_bytes(&spec.name)?;
-        let spec = Arc::new(spec.clone());
-        let factory: Factory = {
-            let (spec, device, threads) = (Arc::clone(&spec), config.device, plan.threads);
-            Arc::new(move || {
-                let session = GraphSession::open(runtime, &onnx, Arc::clone(&spec), device, threads)?;
-                Ok(Box::new(session) as Box<dyn Runner>)
-            })
-        };
-        let mut first = factory()?;
-        let worst = golden::check(first.as_mut(), &spec, package.golden())?;
-        let none = GoldenCase::default();
-        let case = package.golden().cases.get(&spec.name).unwrap_or(&none);
-        let (threads, turnstile) = (plan.threads, Arc::clone(turnstile));
-        let step = spec.is_step();
-        let sizes = if step || joinable(&spec) {
-            let max = if step { config.slots } else { config.max_batch };
-            Sizes::probe(first.as_mut(), &spec, case, max, config.batching)?
-        } else {
-            Sizes::single()
-        };
-        tracing::info!(graph = name, golden_error = worst, batch_sizes = ?sizes.as_slice(), "loaded a graph");
-        if step {
-            let shape = Arc::new(StepShape::of(&spec)?);
-            let setup = decoder::Setup {
+        self.measured.push(opened.calibration(&spec));
+        let Opened { mut runners, factory, threads, sizes, joinable } = opened;
+        let (name, turnstile, key) = (plan.name.clone(), Arc::clone(turnstile), spec.name.clone());
+        if !spec.is_step() {
+            let setup = batcher::Setup {
                 name,
-                spec: Arc::clone(&spec),
-                shape,
+                joinable,
+                spec,
                 sizes,
-                slots: config.slots,
-                waiting: config.waiting,
-                buffer: config.stream_buffer,
+                queue_rows: config.queue_rows,
+                queue_requests: config.queue_requests,
+                queue_bytes: config.queue_bytes,
+                longest_run: config.longest_run,
                 threads,
                 turnstile,
                 factory,
             };
-            self.decoders.insert(spec.name.clone(), Decoder::start(setup, first)?);
+            self.graphs.insert(key, GraphHandle::start(setup, runners)?);
             return Ok(());
         }
-        let mut runners = vec![first];
-        while runners.len() < plan.workers {
-            runners.push(factory()?);
-        }
-        let setup = batcher::Setup {
+        let runner = runners.pop().ok_or_else(|| EngineError::Runtime(format!("{name}: no session")))?;
+        let shape = Arc::new(StepShape::of(&spec)?);
+        let setup = decoder::Setup {
             name,
-            joinable: joinable(&spec),
-            spec: Arc::clone(&spec),
+            spec,
+            shape,
             sizes,
-            queue_rows: config.queue_rows,
-            queue_requests: config.queue_requests,
-            queue_bytes: config.queue_bytes,
-            longest_run: config.longest_run,
+            slots: config.slots,
+            waiting: config.waiting,
+            buffer: config.stream_buffer,
             threads,
             turnstile,
             factory,
         };
-        self.graphs.insert(spec.name.clone(), GraphHandle::start(setup, runners)?);
+        self.decoders.insert(key, Decoder::start(setup, runner)?);
         Ok(())
+    }
+
+    /// What was measured of its graphs, in their order.
+    pub(crate) fn measured(&self) -> &[GraphCalibration] {
+        &self.measured
+    }
+
+    /// The workers and threads that its graphs came to have.
+    pub(crate) fn plans(&self) -> impl Iterator<Item = GraphPlan> + '_ {
+        let prefix = format!("{}/{}", self.name(), self.version());
+        self.measured.iter().map(move |graph| GraphPlan {
+            name: format!("{prefix}/{}", graph.name),
+            workers: graph.workers,
+            threads: graph.threads,
+        })
     }
 }
 
@@ -237,13 +233,4 @@ impl std::fmt::Debug for Model {
 
 fn full_name(package: &Package, graph: &GraphSpec) -> String {
     format!("{}/{}/{}", package.name(), package.version(), graph.name)
-}
-
-/// Whether requests can be joined row by row: every input and output begins with `batch`, and nothing else is
-/// open (rows of different sizes cannot lie in one tensor).
-fn joinable(spec: &GraphSpec) -> bool {
-    spec.inputs.iter().chain(&spec.outputs).all(|s| {
-        let symbols = s.shape.iter().filter(|d| matches!(d, atelier_package::Dim::Symbol(_))).count();
-        s.batch_axis() == Some(0) && symbols == 1
-    })
 }

@@ -40,6 +40,16 @@ impl Sizes {
         Self { sizes: vec![1], seconds: vec![None] }
     }
 
+    /// Sizes that were measured before, and what batches of each took in seconds.
+    pub(crate) fn known(sizes: &[usize], seconds: &[f64]) -> Self {
+        Self { sizes: sizes.to_vec(), seconds: seconds.iter().copied().map(Some).collect() }
+    }
+
+    /// What a batch of each size took, in seconds; zero where that is not known.
+    pub(crate) fn seconds(&self) -> Vec<f64> {
+        self.seconds.iter().map(|seconds| seconds.unwrap_or_default()).collect()
+    }
+
     /// These sizes, none of which takes longer than another.
     #[cfg(test)]
     pub(crate) fn of(sizes: &[usize]) -> Self {
@@ -155,13 +165,14 @@ fn same(got: &[Tensor], alone: &[Vec<Tensor>], axes: &[usize], size: usize) -> R
 
 /// Rows to try a graph with: those of the golden inputs, each time around a little smaller, so that no two
 /// are alike.
-struct Samples {
+pub(crate) struct Samples {
     inputs: Vec<(Tensor, usize, bool)>,
     golden_rows: usize,
 }
 
 impl Samples {
-    fn new(spec: &GraphSpec, case: &GoldenCase) -> Result<Self, EngineError> {
+    /// Those of a graph that takes batches.
+    pub(crate) fn new(spec: &GraphSpec, case: &GoldenCase) -> Result<Self, EngineError> {
         let mut inputs = Vec::with_capacity(spec.inputs.len());
         let mut golden_rows = 1;
         for input in &spec.inputs {
@@ -176,7 +187,7 @@ impl Samples {
     }
 
     /// The rows `first..first + size`.
-    fn batch(&self, first: usize, size: usize) -> Result<Vec<Tensor>, EngineError> {
+    pub(crate) fn batch(&self, first: usize, size: usize) -> Result<Vec<Tensor>, EngineError> {
         let rows: Vec<usize> = (first..first + size).map(|r| r % self.golden_rows).collect();
         let mut batch = Vec::with_capacity(self.inputs.len());
         for (tensor, axis, scaled) in &self.inputs {

@@ -233,6 +233,7 @@ impl EngineSection {
                 BatchingMode::Exact => Batching::Exact,
                 BatchingMode::Fast => Batching::Fast,
             },
+            calibrated: true,
             max_batch: self.max_batch,
             queue_rows: self.queue_rows,
             queue_requests: self.queue_requests,

@@ -1,0 +1,199 @@
+//! What was measured of a package on a machine, kept beside it so that it need not be measured at every start.
+
+use atelier_package::{GraphSpec, Package};
+use serde::{Deserialize, Serialize};
+
+use crate::engine::Config;
+use crate::{Batching, EngineError};
+
+/// The file in a package's directory.
+const FILE: &str = "calibration.toml";
+
+const HEADING: &str = "# Measured by `atelier calibrate`. Used where machine and runtime are these; elsewhere a \
+                       graph is measured when it is loaded.\n\n";
+
+/// What was measured, and where.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// Where it holds.
+    pub machine: Machine,
+    /// Each graph of the package.
+    #[serde(rename = "graph")]
+    pub graphs: Vec<GraphCalibration>,
+}
+
+/// All that figures depend on but for the graph.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Machine {
+    /// The name of the processor.
+    pub processor: String,
+    /// Cores that may be used.
+    pub cores: usize,
+    /// What ONNX Runtime says of its build.
+    pub runtime: String,
+    /// `cpu`, `cuda:0`, ...
+    pub device: String,
+    /// Whether only sizes are used at which rows have the bits that they have alone.
+    pub exact: bool,
+    /// The most rows that were tried in a batch of a stateless graph.
+    pub max_batch: usize,
+    /// The most streams that were tried together.
+    pub slots: usize,
+}
+
+/// What was measured of a graph.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GraphCalibration {
+    /// The graph's name.
+    pub name: String,
+    /// The SHA-256 of its file, in hexadecimal.
+    pub sha256: String,
+    /// Sessions, each with a worker of its own.
+    pub workers: usize,
+    /// Threads of each session.
+    pub threads: usize,
+    /// The sizes of batches that are run, in rows, ascending.
+    pub sizes: Vec<usize>,
+    /// What a batch of each takes, in seconds.
+    pub seconds: Vec<f64>,
+}
+
+impl Machine {
+    pub(crate) fn here(config: &Config, cores: usize) -> Self {
+        Self {
+            processor: processor(&std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
+            cores,
+            runtime: ort::info().to_owned(),
+            device: config.device.to_string(),
+            exact: config.batching == Batching::Exact,
+            max_batch: config.max_batch,
+            slots: config.slots,
+        }
+    }
+}
+
+/// The processor's name, as Linux says it on x86 or, in numbers, on Arm.
+fn processor(cpuinfo: &str) -> String {
+    let value = |key: &str| {
+        let line = cpuinfo.lines().find(|line| line.split(':').next().is_some_and(|k| k.trim() == key));
+        line.and_then(|line| line.split_once(':')).map(|(_, value)| value.trim().to_owned())
+    };
+    let arm = || {
+        let keys = ["CPU implementer", "CPU part", "CPU variant"];
+        let parts: Vec<String> = keys.into_iter().filter_map(value).collect();
+        (!parts.is_empty()).then(|| parts.join(" "))
+    };
+    value("model name").or_else(arm).unwrap_or_else(|| "unknown".into())
+}
+
+impl Calibration {
+    /// That of a package, if it has one that holds here. One that cannot be read is warned of, and measured anew.
+    pub(crate) fn of(package: &Package, machine: &Machine) -> Option<Self> {
+        let path = package.directory().join(FILE);
+        let text = std::fs::read_to_string(&path).ok()?;
+        let read = toml::from_str::<Self>(&text).map_err(|e| e.message().to_owned());
+        match read.and_then(|read| read.sound().map(|()| read)) {
+            Ok(read) if read.machine == *machine => Some(read),
+            Ok(_) => {
+                tracing::info!(file = %path.display(), "was measured on another machine, and is not used");
+                None
+            }
+            Err(error) => {
+                tracing::warn!(file = %path.display(), error, "cannot be read, and is not used");
+                None
+            }
+        }
+    }
+
+    fn sound(&self) -> Result<(), String> {
+        for graph in &self.graphs {
+            let GraphCalibration { name, workers, threads, sizes, seconds, .. } = graph;
+            let wrong = |field: &str, right: &str| Err(format!("graph `{name}`: {field}: {right}"));
+            if !(1..=4096).contains(workers) || !(1..=4096).contains(threads) {
+                return wrong("workers, threads", "must be 1 to 4096");
+            }
+            if sizes.first().is_none_or(|first| *first == 0) || !sizes.is_sorted_by(|a, b| a < b) {
+                return wrong("sizes", "must ascend from at least 1");
+            }
+            if seconds.len() != sizes.len() || !seconds.iter().all(|s| s.is_finite() && *s >= 0.0) {
+                return wrong("seconds", "must be a time for each size");
+            }
+        }
+        Ok(())
+    }
+
+    /// What is known of a graph, if it is this very one.
+    pub(crate) fn graph(&self, spec: &GraphSpec) -> Option<&GraphCalibration> {
+        self.graphs.iter().find(|graph| graph.name == spec.name && graph.sha256 == spec.sha256)
+    }
+
+    /// Keeps it beside its package.
+    ///
+    /// # Errors
+    /// `Package`: the file cannot be written.
+    pub fn write(&self, package: &Package) -> Result<(), EngineError> {
+        let path = package.directory().join(FILE);
+        let failed = |e: &dyn std::fmt::Display| EngineError::Package(format!("{}: {e}", path.display()));
+        let text = toml::to_string_pretty(self).map_err(|e| failed(&e))?;
+        // Whole or not at all: a service may be reading it.
+        let part = path.with_extension("part");
+        std::fs::write(&part, format!("{HEADING}{text}")).map_err(|e| failed(&e))?;
+        std::fs::rename(&part, &path).map_err(|e| failed(&e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn calibration() -> Calibration {
+        let machine = Machine { processor: "p".into(), ..Machine::here(&Config::default(), 2) };
+        let graph = GraphCalibration {
+            name: "g".into(),
+            sha256: "00".into(),
+            workers: 2,
+            threads: 1,
+            sizes: vec![1, 4],
+            seconds: vec![0.001, 0.003],
+        };
+        Calibration { machine, graphs: vec![graph] }
+    }
+
+    #[test]
+    fn it_is_read_as_it_was_written() {
+        let text = toml::to_string_pretty(&calibration()).unwrap();
+        assert_eq!(toml::from_str::<Calibration>(&text).unwrap(), calibration());
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_named() {
+        let said = |change: fn(&mut GraphCalibration)| {
+            let mut wrong = calibration();
+            change(&mut wrong.graphs[0]);
+            wrong.sound().unwrap_err()
+        };
+        assert!(calibration().sound().is_ok());
+        assert_eq!(said(|g| g.sizes = vec![4, 1]), "graph `g`: sizes: must ascend from at least 1");
+        assert_eq!(said(|g| g.sizes.clear()), "graph `g`: sizes: must ascend from at least 1");
+        assert_eq!(said(|g| g.threads = 0), "graph `g`: workers, threads: must be 1 to 4096");
+        assert_eq!(
+            said(|g| g.seconds = vec![1.0, f64::NAN]),
+            "graph `g`: seconds: must be a time for each size"
+        );
+        assert_eq!(said(|g| g.seconds = vec![1.0]), "graph `g`: seconds: must be a time for each size");
+    }
+
+    #[test]
+    fn a_processor_has_a_name_on_x86_and_numbers_on_arm() {
+        let x86 = "processor\t: 0\nmodel name\t: AMD EPYC\nmodel name\t: AMD EPYC\n";
+        assert_eq!(processor(x86), "AMD EPYC");
+        assert_eq!(
+            processor("CPU implementer\t: 0x41\nCPU variant : 0x3\nCPU part\t: 0xd0c\n"),
+            "0x41 0xd0c 0x3"
+        );
+        assert_eq!(processor(""), "unknown");
+    }
+}
