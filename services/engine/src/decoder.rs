@@ -8,6 +8,9 @@
 //!
 //! A stream whose client reads too slowly is parked in its slot until there is room again; the others go
 //! on. A stream whose client is gone frees its slot before the next step.
+//!
+//! Where sessions of one thread do better side by side there are several workers, each with slots of its own. A stream
+//! goes to the worker that has the fewest, and stays with it.
 
 pub(crate) mod lane;
 mod lines;
@@ -17,7 +20,6 @@ mod stream;
 mod worker;
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -90,6 +92,7 @@ pub(crate) struct Setup {
     pub(crate) spec: Arc<GraphSpec>,
     pub(crate) shape: Arc<StepShape>,
     pub(crate) sizes: Sizes,
+    /// In sum over all workers.
     pub(crate) slots: usize,
     pub(crate) waiting: usize,
     pub(crate) buffer: usize,
@@ -109,12 +112,10 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// Something changed for the worker.
     work: Condvar,
-    healthy: AtomicBool,
-    broken: AtomicBool,
     waiting: Gauge,
     slots_used: Gauge,
     counts: Counts,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 struct Counts {
@@ -159,38 +160,83 @@ struct Waiting {
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Waiting>,
-    /// Set with every change, cleared by the worker before it looks: so no change is slept through.
-    woken: bool,
-    active: usize,
+    desks: Vec<Desk>,
     draining: bool,
     stop: bool,
+}
+
+/// What the workers know of each other.
+#[derive(Debug, Clone, Copy, Default)]
+struct Desk {
+    /// Set with every change, cleared by the worker before it looks: so no change is slept through.
+    woken: bool,
+    /// Streams that have a slot of this worker.
+    active: usize,
+    /// It has no session after a fault.
+    out: bool,
+    /// It could not have another at once.
+    broken: bool,
+}
+
+impl State {
+    fn active(&self) -> usize {
+        self.desks.iter().map(|desk| desk.active).sum()
+    }
+
+    fn healthy(&self) -> usize {
+        self.desks.iter().filter(|desk| !desk.out).count()
+    }
+
+    /// Changes a worker's; there is one for each from the start.
+    fn desk<T: Default>(&mut self, worker: usize, change: impl FnOnce(&mut Desk) -> T) -> T {
+        self.desks.get_mut(worker).map(change).unwrap_or_default()
+    }
+
+    /// Whether the next that waits is this worker's: none that has a session has fewer.
+    fn is_next(&self, worker: usize) -> bool {
+        let own = self.desks.get(worker).map_or(0, |desk| desk.active);
+        self.desks.iter().filter(|desk| !desk.out).all(|desk| desk.active >= own)
+    }
+
+    fn wake(&mut self) {
+        self.desks.iter_mut().for_each(|desk| desk.woken = true);
+    }
+
+    /// Wakes all but this worker, which keeps what it has not seen yet.
+    fn wake_others(&mut self, worker: usize) {
+        let others = self.desks.iter_mut().enumerate().filter(|(number, _)| *number != worker);
+        others.for_each(|(_, desk)| desk.woken = true);
+    }
 }
 
 /// When to come again while all slots and places are taken: about the time of a short text.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl Decoder {
-    /// Starts the worker.
-    pub(crate) fn start(setup: Setup, runner: Box<dyn Runner>) -> Result<Self, EngineError> {
+    /// Starts a worker for each runner.
+    pub(crate) fn start(setup: Setup, runners: Vec<Box<dyn Runner>>) -> Result<Self, EngineError> {
         let name = setup.name.clone();
         let shared = Arc::new(Shared {
             setup,
-            state: Mutex::default(),
+            state: Mutex::new(State { desks: vec![Desk::default(); runners.len()], ..State::default() }),
             work: Condvar::new(),
-            healthy: AtomicBool::new(true),
-            broken: AtomicBool::new(false),
             waiting: Gauge::default(),
             slots_used: Gauge::default(),
             counts: Counts::default(),
-            thread: Mutex::default(),
+            threads: Mutex::default(),
         });
-        let worker = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
-            .name(name)
-            .spawn(move || worker::serve(&worker, runner))
-            .map_err(|e| EngineError::Runtime(format!("a worker thread cannot be started: {e}")))?;
-        *shared.thread() = Some(thread);
-        Ok(Self { shared })
+        let decoder = Self { shared: Arc::clone(&shared) };
+        for (number, runner) in runners.into_iter().enumerate() {
+            let worker = Arc::clone(&shared);
+            let thread = std::thread::Builder::new()
+                .name(name.clone())
+                .spawn(move || worker::serve(&worker, number, runner))
+                .map_err(|e| EngineError::Runtime(format!("a worker thread cannot be started: {e}")))
+                // Those before it would otherwise live on.
+                .inspect_err(|_| decoder.stop())?;
+            shared.threads().push(thread);
+        }
+        Ok(decoder)
     }
 
     /// The step graph's inputs and outputs.
@@ -219,7 +265,9 @@ impl Decoder {
         deadline: Option<Instant>,
     ) -> Result<Stream<C::Chunk>, EngineError> {
         let shared = &self.shared;
-        if shared.broken.load(Ordering::Acquire) {
+        let mut state = shared.state();
+        if state.desks.iter().all(|desk| desk.broken) {
+            drop(state);
             shared.counts.refused.add(1);
             return Err(EngineError::Loading(format!(
                 "{} is being rebuilt after a fault",
@@ -230,13 +278,12 @@ impl Decoder {
             shared.counts.expired.add(1);
             return Err(EngineError::DeadlineExceeded);
         }
-        let mut state = shared.state();
         if state.draining {
             shared.counts.refused.add(1);
             return Err(EngineError::Draining);
         }
         // Those that will find a free slot do not count as waiting.
-        let free = shared.setup.slots.saturating_sub(state.active);
+        let free = shared.setup.slots.saturating_sub(state.active());
         if state.waiting.len() >= shared.setup.waiting + free {
             // Those whose client has gone make room.
             let before = state.waiting.len();
@@ -277,13 +324,16 @@ impl Decoder {
     pub(crate) fn activity(&self, graph: &str) -> Activity {
         let (stats, counts) = (self.stats(), &self.shared.counts);
         // First come, first served: who waits in front has waited longest.
-        let oldest = self.shared.state().waiting.front().map(|waiting| waiting.since.elapsed());
+        let state = self.shared.state();
+        let oldest = state.waiting.front().map(|waiting| waiting.since.elapsed());
+        let workers = Workers { total: state.desks.len(), healthy: state.healthy() };
+        drop(state);
         Activity {
             graph: graph.to_owned(),
             line: Line { waiting: stats.waiting, oldest },
             running: stats.slots_used,
             slots: Some(stats.slots),
-            workers: Workers { total: 1, healthy: usize::from(self.shared.healthy.load(Ordering::Acquire)) },
+            workers,
             outcomes: Outcomes {
                 answered: stats.finished,
                 refused: stats.refused,
@@ -300,10 +350,10 @@ impl Decoder {
         }
     }
 
-    /// Whether the worker runs.
+    /// Whether all workers run.
     pub fn health(&self) -> Health {
-        let healthy = usize::from(self.shared.healthy.load(Ordering::Acquire));
-        Health::of(self.shared.state().draining, healthy, 1)
+        let state = self.shared.state();
+        Health::of(state.draining, state.healthy(), state.desks.len())
     }
 
     /// Takes no more streams.
@@ -315,27 +365,29 @@ impl Decoder {
     /// Whether there is no stream.
     pub(crate) fn is_idle(&self) -> bool {
         let state = self.shared.state();
-        state.active == 0 && state.waiting.is_empty()
+        state.active() == 0 && state.waiting.is_empty()
     }
 
-    /// Ends every stream with `Draining` before its next step, and joins the worker.
+    /// Ends every stream with `Draining` before its next step, and joins the workers.
     pub(crate) fn stop(&self) {
         let mut state = self.shared.state();
         state.draining = true;
         state.stop = true;
         drop(state);
         self.shared.wake();
-        let thread = self.shared.thread().take();
-        if thread.is_some_and(|t| t.join().is_err()) {
-            tracing::error!(graph = self.shared.setup.name, "a worker thread ended in panic");
+        let threads = std::mem::take(&mut *self.shared.threads());
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!(graph = self.shared.setup.name, "a worker thread ended in panic");
+            }
         }
     }
 }
 
 impl Shared {
-    /// Has the worker look around.
+    /// Has the workers look around.
     pub(crate) fn wake(&self) {
-        self.state().woken = true;
+        self.state().wake();
         self.work.notify_all();
     }
 
@@ -343,8 +395,8 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn thread(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
-        self.thread.lock().unwrap_or_else(PoisonError::into_inner)
+    fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

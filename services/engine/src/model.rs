@@ -169,7 +169,7 @@ impl Model {
         turnstile: &Arc<Turnstile>,
     ) -> Result<(), EngineError> {
         self.measured.push(opened.calibration(&spec));
-        let Opened { mut runners, factory, threads, sizes, joinable } = opened;
+        let Opened { runners, factory, threads, sizes, joinable } = opened;
         let (name, turnstile, key) = (plan.name.clone(), Arc::clone(turnstile), spec.name.clone());
         if !spec.is_step() {
             let setup = batcher::Setup {
@@ -188,7 +188,6 @@ impl Model {
             self.graphs.insert(key, GraphHandle::start(setup, runners)?);
             return Ok(());
         }
-        let runner = runners.pop().ok_or_else(|| EngineError::Runtime(format!("{name}: no session")))?;
         let shape = Arc::new(StepShape::of(&spec)?);
         let setup = decoder::Setup {
             name,
@@ -202,7 +201,7 @@ impl Model {
             turnstile,
             factory,
         };
-        self.decoders.insert(key, Decoder::start(setup, runner)?);
+        self.decoders.insert(key, Decoder::start(setup, runners)?);
         Ok(())
     }
 

@@ -10,13 +10,15 @@ use crate::plan::GraphPlan;
 use crate::runtime::session::{Factory, GraphSession, Runner};
 use crate::runtime::{Device, Runtime};
 use crate::sizes::{Samples, Sizes};
-use crate::split::{Trial, try_apart, try_one_thread};
+use crate::split::{Trial, try_apart};
 use crate::{EngineError, golden};
 
 /// More sessions of one thread than this gain little, and each holds the weights.
 const MOST_SESSIONS: usize = 16;
 /// Rows that come together when a graph is tried.
 const CROWD: usize = 8;
+/// Streams that are advanced together when a step graph is.
+const STREAMS: usize = 32;
 
 /// A graph whose sessions are open and give its golden outputs.
 pub(crate) struct Opened {
@@ -85,13 +87,15 @@ pub(crate) fn open(
     }
     let workers = match (known, threads) {
         (Some(known), _) => known.workers,
-        (None, 1) if !spec.is_step() => (plan.threads * plan.workers).min(MOST_SESSIONS.max(plan.workers)),
+        (None, 1) => (plan.threads * plan.workers).min(MOST_SESSIONS.max(plan.workers)),
         (None, _) => plan.workers,
     };
+    let workers = if spec.is_step() { workers.min(config.slots) } else { workers };
     let sizes = match (known, runners.first_mut()) {
         (Some(known), _) => Sizes::known(&known.sizes, &known.seconds),
         (None, Some(first)) if spec.is_step() => {
-            Sizes::probe(first.as_mut(), spec, case, config.slots, config.batching)?
+            let slots = config.slots.div_ceil(workers);
+            Sizes::probe(first.as_mut(), spec, case, slots, config.batching)?
         }
         (None, Some(first)) if joinable => {
             Sizes::probe(first.as_mut(), spec, case, config.max_batch, config.batching)?
@@ -128,13 +132,8 @@ impl Share<'_> {
         single: &dyn Fn() -> Result<Box<dyn Runner>, EngineError>,
     ) -> Result<Option<Vec<Box<dyn Runner>>>, EngineError> {
         let Some(first) = runners.first_mut() else { return Ok(None) };
-        if self.spec.is_step() {
-            let samples = Samples::new(self.spec, self.case)?;
-            let sizes = [1, 2, CROWD, 32].into_iter().filter(|size| *size <= self.config.slots);
-            let batches = sizes.map(|size| samples.batch(0, size)).collect::<Result<Vec<_>, _>>()?;
-            let mut one = single()?;
-            let better = try_one_thread(first.as_mut(), one.as_mut(), &batches)?;
-            return Ok(better.then(|| vec![one]));
+        if self.spec.is_step() && self.config.slots < 2 {
+            return Ok(None);
         }
         let trial = self.trial()?;
         let mut singles = Vec::with_capacity(self.plan.threads);
@@ -145,19 +144,21 @@ impl Share<'_> {
     }
 
     fn trial(&self) -> Result<Trial, EngineError> {
-        if self.joinable && self.config.max_batch > 1 {
+        let step = self.spec.is_step();
+        let (most, crowd) = if step { (self.config.slots, STREAMS) } else { (self.config.max_batch, CROWD) };
+        if step || self.joinable && most > 1 {
             let samples = Samples::new(self.spec, self.case)?;
-            let part = (CROWD / self.plan.threads).clamp(1, self.config.max_batch);
-            let crowd = (part * self.plan.threads).min(self.config.max_batch);
+            let part = (crowd / self.plan.threads).clamp(1, most);
+            let crowd = (part * self.plan.threads).min(most);
             let batch = |rows| samples.batch(0, rows);
-            return Ok(Trial { alone: batch(1)?, part: batch(part)?, crowd: Some(batch(crowd)?) });
+            return Ok(Trial { alone: batch(1)?, part: batch(part)?, crowd: Some(batch(crowd)?), step });
         }
         let missing =
             |name: &str| EngineError::Package(format!("{}: no golden input `{name}`", self.spec.name));
         let input = |name: &String| self.case.inputs.get(name).cloned().ok_or_else(|| missing(name));
         let inputs = self.spec.inputs.iter().map(|spec| input(&spec.name));
         let alone: Vec<Tensor> = inputs.collect::<Result<_, _>>()?;
-        Ok(Trial { part: alone.clone(), alone, crowd: None })
+        Ok(Trial { part: alone.clone(), alone, crowd: None, step })
     }
 }
 

@@ -14,13 +14,14 @@ use atelier_package::Tensor;
 use crate::EngineError;
 use crate::runtime::session::Runner;
 
-/// Whoever is alone waits at most so much longer for the sake of those who come in crowds.
+/// Whoever is alone waits at most so much longer for the sake of those who come in crowds,
 const LONGER: Duration = Duration::from_millis(5);
+/// or, since a stream waits for each of its steps, at most so many times as long.
+const SLOWER: f64 = 1.25;
 /// A graph that takes longer than this is divided: what its threads lose at each other is little beside it.
 const SLOW: Duration = Duration::from_millis(25);
-/// By how much sessions of one thread must be better, and one thread for a step graph.
+/// By how much sessions of one thread must be better.
 const WORTH: f64 = 0.1;
-const STEP_WORTH: f64 = 0.03;
 /// How often everything is tried; the fastest counts, since others can only have slowed it down.
 const TRIES: usize = 5;
 /// Runs of each session in a try of several at once, so that they overlap.
@@ -36,12 +37,13 @@ pub(crate) struct Pace {
 }
 
 /// Whether sessions of one thread each are better than one whose threads divide each run.
-pub(crate) fn apart(divided: Pace, apart: Pace) -> bool {
+pub(crate) fn apart(divided: Pace, apart: Pace, step: bool) -> bool {
     let crowd = apart.crowd.as_secs_f64() * (1.0 + WORTH) < divided.crowd.as_secs_f64();
-    crowd && apart.alone < divided.alone + LONGER
+    let longest = if step { divided.alone.mul_f64(SLOWER) } else { divided.alone + LONGER };
+    crowd && apart.alone < longest
 }
 
-/// What a stateless graph is tried with.
+/// What a graph is tried with.
 #[derive(Debug)]
 pub(crate) struct Trial {
     /// A row.
@@ -50,16 +52,18 @@ pub(crate) struct Trial {
     pub(crate) part: Vec<Tensor>,
     /// All of their rows in one run; none where requests cannot be joined.
     pub(crate) crowd: Option<Vec<Tensor>>,
+    /// Whether a run is one of the many steps of a stream.
+    pub(crate) step: bool,
 }
 
-/// Tries a stateless graph in both ways: true if sessions of one thread are better. There are as many of those as
+/// Tries a graph in both ways: true if sessions of one thread are better. There are as many of those as
 /// `divided` has threads.
 pub(crate) fn try_apart(
     divided: &mut dyn Runner,
     singles: &mut [Box<dyn Runner>],
     trial: &Trial,
 ) -> Result<bool, EngineError> {
-    let Trial { alone, part, crowd } = trial;
+    let Trial { alone, part, crowd, step } = trial;
     let Some(single) = singles.first_mut() else { return Ok(false) };
     if !alike(divided, single.as_mut(), [alone, part])? {
         return Ok(false);
@@ -80,26 +84,7 @@ pub(crate) fn try_apart(
         Pace { alone: single_alone, crowd: singles_crowd },
     );
     tracing::debug!(?divided, ?singles, "tried a graph with threads that divide a run, and apart");
-    Ok(apart(divided, singles))
-}
-
-/// Tries a step graph, of which there is one session, with all threads and with one: true if one is better. Batches
-/// are given by their rows, a lone stream's first.
-pub(crate) fn try_one_thread(
-    divided: &mut dyn Runner,
-    single: &mut dyn Runner,
-    batches: &[Vec<Tensor>],
-) -> Result<bool, EngineError> {
-    let mut ratios = 0.0;
-    for batch in batches {
-        if !alike(divided, single, [batch])? {
-            return Ok(false);
-        }
-        let divided = fastest(|| divided.run(batch).map(drop))?;
-        let single = fastest(|| single.run(batch).map(drop))?;
-        ratios += single.as_secs_f64() / divided.as_secs_f64().max(1e-9);
-    }
-    Ok(!batches.is_empty() && ratios < batches.len() as f64 * (1.0 - STEP_WORTH))
+    Ok(apart(divided, singles, *step))
 }
 
 /// Whether both give the same bits.
@@ -173,10 +158,12 @@ mod tests {
 
     #[test]
     fn sessions_are_apart_where_they_do_clearly_more_and_a_lone_row_waits_little() {
-        assert!(apart(pace(0.4, 2.5), pace(0.6, 2.0)));
-        assert!(!apart(pace(0.4, 2.5), pace(0.6, 2.4)), "hardly better");
-        assert!(!apart(pace(0.9, 1.6), pace(1.2, 2.3)), "worse");
-        assert!(!apart(pace(20.0, 80.0), pace(38.0, 60.0)), "a lone row waits 18 ms longer");
+        assert!(apart(pace(0.4, 2.5), pace(0.6, 2.0), false));
+        assert!(!apart(pace(0.4, 2.5), pace(0.6, 2.4), false), "hardly better");
+        assert!(!apart(pace(0.9, 1.6), pace(1.2, 2.3), false), "worse");
+        assert!(!apart(pace(20.0, 80.0), pace(38.0, 60.0), false), "a lone row waits 18 ms longer");
+        assert!(apart(pace(0.2, 1.0), pace(0.24, 0.7), true));
+        assert!(!apart(pace(0.2, 1.0), pace(0.3, 0.7), true), "a lone stream takes half as long again");
     }
 
     /// Takes so long for a run and so long for each row in it, and adds something to each.
@@ -203,7 +190,7 @@ mod tests {
     }
 
     fn trial() -> Trial {
-        Trial { alone: rows(1), part: rows(4), crowd: Some(rows(8)) }
+        Trial { alone: rows(1), part: rows(4), crowd: Some(rows(8)), step: false }
     }
 
     #[test]
@@ -216,7 +203,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_joined_is_tried_one_request_after_the_other() {
-        let alone = Trial { alone: rows(1), part: rows(1), crowd: None };
+        let alone = Trial { alone: rows(1), part: rows(1), crowd: None, step: false };
         let mut singles = vec![timed(4000, 0, 0.0), timed(4000, 0, 0.0)];
         assert!(try_apart(timed(3000, 0, 0.0).as_mut(), &mut singles, &alone).unwrap());
     }
@@ -225,16 +212,5 @@ mod tests {
     fn what_gives_other_bits_is_never_used() {
         let mut singles = vec![timed(0, 100, f32::EPSILON), timed(0, 100, f32::EPSILON)];
         assert!(!try_apart(timed(0, 2000, 0.0).as_mut(), &mut singles, &trial()).unwrap());
-        let batches = [rows(1), rows(8)];
-        let (mut slow, mut other) = (timed(2000, 0, 0.0), timed(100, 0, f32::EPSILON));
-        assert!(!try_one_thread(slow.as_mut(), other.as_mut(), &batches).unwrap());
-    }
-
-    #[test]
-    fn a_step_graph_is_given_one_thread_where_that_is_faster() {
-        let batches = [rows(1), rows(8)];
-        let (mut slow, mut fast) = (timed(4000, 0, 0.0), timed(1500, 0, 0.0));
-        assert!(try_one_thread(slow.as_mut(), fast.as_mut(), &batches).unwrap());
-        assert!(!try_one_thread(fast.as_mut(), slow.as_mut(), &batches).unwrap());
     }
 }

@@ -1,4 +1,4 @@
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use atelier_package::{Dtype, StatePair, Tensor, TensorSpec};
 
@@ -54,6 +54,10 @@ struct Bench {
 
 impl Bench {
     fn new(slots: usize, sizes: &[usize]) -> Self {
+        Self::with_workers(1, slots, sizes)
+    }
+
+    fn with_workers(workers: usize, slots: usize, sizes: &[usize]) -> Self {
         let fail = Arc::new(AtomicUsize::new(FINE));
         let repairs = Arc::new(AtomicBool::new(true));
         let state = |name: &str| TensorSpec::new(name, Dtype::F32, [1.into(), "batch".into(), 1.into()]);
@@ -76,18 +80,34 @@ impl Bench {
             waiting: 4,
             buffer: 4,
             threads: 1,
-            turnstile: Arc::new(Turnstile::new(1)),
+            turnstile: Arc::new(Turnstile::new(workers)),
             factory: Arc::new(move || match allowed.load(Ordering::SeqCst) {
                 true => Ok(Box::new(Counting { fail: Arc::clone(&broken) })),
                 false => Err(EngineError::Runtime("no".into())),
             }),
         };
-        let runner = Box::new(Counting { fail: Arc::clone(&fail) });
-        Self { decoder: Decoder::start(setup, runner).unwrap(), fail, repairs }
+        let runner = |_| Box::new(Counting { fail: Arc::clone(&fail) }) as Box<dyn Runner>;
+        let decoder = Decoder::start(setup, (0..workers).map(runner).collect()).unwrap();
+        Self { decoder, fail, repairs }
     }
 
     fn walk(&self, steps: usize) -> Stream<(f32, f32)> {
         self.decoder.stream(Walker { steps }, None).unwrap()
+    }
+
+    /// Streams that stand still until they are read from.
+    async fn parked(&self, streams: usize, in_slots: usize) -> Vec<Stream<(f32, f32)>> {
+        let streams = (0..streams).map(|_| self.walk(50)).collect();
+        // Each fills its buffer of 4, and holds one more.
+        let steps = |bench: &Self| bench.decoder.stats().steps;
+        while self.decoder.stats().slots_used != in_slots || steps(self) < 4 * in_slots as u64 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        streams
+    }
+
+    fn active(&self) -> Vec<usize> {
+        self.decoder.shared.state().desks.iter().map(|desk| desk.active).collect()
     }
 
     fn finish(self) {
@@ -127,6 +147,62 @@ async fn more_streams_than_a_batch_holds_all_get_through() {
         assert_eq!(stream.await.unwrap().unwrap(), upto(50));
     }
     assert_eq!(bench.decoder.stats().steps, 200);
+    bench.finish();
+}
+
+#[tokio::test]
+async fn streams_go_to_the_worker_with_the_fewest_and_never_are_there_more_than_slots() {
+    let bench = Bench::with_workers(2, 4, &[1, 2]);
+    let streams = bench.parked(4, 4).await;
+    assert_eq!(bench.active(), [2, 2]);
+    for stream in streams {
+        assert_eq!(counts(stream).await.unwrap(), upto(50));
+    }
+    bench.finish();
+    let bench = Bench::with_workers(2, 3, &[1, 2]);
+    let streams = bench.parked(5, 3).await;
+    assert_eq!((bench.active().iter().sum::<usize>(), bench.decoder.stats().waiting), (3, 2));
+    for stream in streams {
+        assert_eq!(counts(stream).await.unwrap(), upto(50));
+    }
+    bench.finish();
+}
+
+#[tokio::test]
+async fn many_streams_that_come_at_once_are_all_served_by_several_workers() {
+    let bench = Bench::with_workers(3, 6, &[1, 2]);
+    for _ in 0..50 {
+        let streams: Vec<_> =
+            (1..=10).map(|steps| (steps, tokio::spawn(counts(bench.walk(steps))))).collect();
+        for (steps, stream) in streams {
+            assert_eq!(stream.await.unwrap().unwrap(), upto(steps));
+        }
+    }
+    bench.finish();
+}
+
+#[tokio::test]
+async fn a_worker_that_has_no_session_leaves_the_streams_to_the_others() {
+    let bench = Bench::with_workers(2, 4, &[1, 2]);
+    bench.repairs.store(false, Ordering::SeqCst);
+    let streams = bench.parked(2, 2).await;
+    assert_eq!(bench.active(), [1, 1]);
+    bench.fail.store(FAIL, Ordering::SeqCst);
+    let mut ends = Vec::new();
+    for stream in streams {
+        ends.push(counts(stream).await);
+    }
+    assert!(ends.contains(&Ok(upto(50))), "{ends:?}");
+    assert!(ends.iter().any(|end| matches!(end, Err(EngineError::Runtime(_)))), "{ends:?}");
+    assert_ne!(bench.decoder.health(), Health::Ready);
+    let streams: Vec<_> = (0..4).map(|_| tokio::spawn(counts(bench.walk(9)))).collect();
+    for stream in streams {
+        assert_eq!(stream.await.unwrap().unwrap(), upto(9));
+    }
+    bench.repairs.store(true, Ordering::SeqCst);
+    while bench.decoder.health() != Health::Ready {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     bench.finish();
 }
 

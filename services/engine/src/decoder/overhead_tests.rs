@@ -79,7 +79,7 @@ async fn overhead_of_a_step_beside_the_bare_graph() {
             turnstile: Arc::new(Turnstile::new(1)),
             factory,
         };
-        let decoder = Decoder::start(setup, runner).unwrap();
+        let decoder = Decoder::start(setup, vec![runner]).unwrap();
         let mut running: Vec<_> =
             (0..streams).map(|_| decoder.stream(Treading::default(), None).unwrap()).collect();
         let mut times = Vec::new();

@@ -1,6 +1,5 @@
 //! The thread that owns the step graph's session and the slots.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,6 +31,8 @@ enum Next {
 struct Worker<'a> {
     shared: &'a Shared,
     setup: &'a Setup,
+    /// Which of the workers this is.
+    number: usize,
     seats: Vec<Option<Seat>>,
     slots: Slots,
     /// One for each size that was run, so that a step need not ask for memory.
@@ -43,16 +44,18 @@ struct Worker<'a> {
 }
 
 /// Steps streams until the decoder is stopped.
-pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
+pub(super) fn serve(shared: &Shared, number: usize, runner: Box<dyn Runner>) {
     let setup = &shared.setup;
+    let slots = setup.slots.div_ceil(shared.state().desks.len().max(1));
     let mut worker = Worker {
         shared,
         setup,
-        seats: (0..setup.slots).map(|_| None).collect(),
-        slots: Slots::new(Arc::clone(&setup.shape), setup.slots),
+        number,
+        seats: (0..slots).map(|_| None).collect(),
+        slots: Slots::new(Arc::clone(&setup.shape), slots),
         batches: Vec::new(),
-        ready: Vec::with_capacity(setup.slots),
-        picked: Vec::with_capacity(setup.slots),
+        ready: Vec::with_capacity(slots),
+        picked: Vec::with_capacity(slots),
     };
     let mut runner = Some(runner);
     let mut rebuild = Rebuild::default();
@@ -61,11 +64,9 @@ pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
             match rebuild.attempt(&setup.name, &setup.factory) {
                 Ok(fresh) => {
                     runner = Some(fresh);
-                    shared.broken.store(false, Ordering::Release);
-                    shared.healthy.store(true, Ordering::Release);
+                    worker.back();
                 }
                 Err(pause) => {
-                    shared.broken.store(true, Ordering::Release);
                     if worker.wait_out(pause) {
                         return;
                     }
@@ -87,7 +88,7 @@ pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
                             worker.leave(*slot, Err(EngineError::Runtime(message)));
                         }
                         runner = None;
-                        shared.healthy.store(false, Ordering::Release);
+                        worker.out();
                     }
                 }
                 worker.picked = picked;
@@ -102,7 +103,7 @@ impl Worker<'_> {
         // Cleared before looking around: what changes from here on is looked at next time.
         {
             let mut state = self.shared.state();
-            state.woken = false;
+            state.desk(self.number, |desk| desk.woken = false);
             if state.stop {
                 drop(state);
                 self.end_all(&EngineError::Draining);
@@ -135,14 +136,20 @@ impl Worker<'_> {
     fn admit(&mut self, now: Instant, ready: &mut Vec<(usize, u64)>) {
         // One who comes late begins where the others are: it has no claim on the steps it was not there for.
         let served = ready.iter().map(|(_, served)| *served).min().unwrap_or_default();
-        for slot in 0..self.seats.len() {
+        'seats: for slot in 0..self.seats.len() {
             if self.seats.get(slot).is_none_or(Option::is_some) {
                 continue;
             }
             loop {
                 let mut state = self.shared.state();
+                if state.waiting.is_empty() || state.active() >= self.setup.slots {
+                    return;
+                }
+                if !state.is_next(self.number) {
+                    break 'seats;
+                }
                 let Some(Waiting { mut lane, since, held }) = state.waiting.pop_front() else { return };
-                state.active += 1;
+                state.desk(self.number, |desk| desk.active += 1);
                 drop(state);
                 drop(held);
                 self.shared.counts.queue.time(since.elapsed());
@@ -176,6 +183,13 @@ impl Worker<'_> {
                     }
                 }
             }
+        }
+        // Who is left is for the others, who may have looked when it was not their turn yet.
+        let mut state = self.shared.state();
+        if !state.waiting.is_empty() && state.active() < self.setup.slots {
+            state.wake_others(self.number);
+            drop(state);
+            self.shared.work.notify_all();
         }
     }
 
@@ -248,9 +262,24 @@ impl Worker<'_> {
             Err(EngineError::DeadlineExceeded) => counts.expired.add(1),
             Err(_) => counts.failed.add(1),
         }
-        self.shared.state().active -= 1;
+        self.shared.state().desk(self.number, |desk| desk.active -= 1);
         // The cursor is the caller's: what its drop does must not end this thread.
         let _ = caught(|| lane.finish(end));
+    }
+
+    /// Says that there is no session here: whoever waits is for the others.
+    fn out(&self) {
+        let mut state = self.shared.state();
+        state.desk(self.number, |desk| desk.out = true);
+        state.wake();
+        drop(state);
+        self.shared.work.notify_all();
+    }
+
+    /// Says that there is one again.
+    fn back(&self) {
+        let mut state = self.shared.state();
+        state.desk(self.number, |desk| (desk.out, desk.broken) = (false, false));
     }
 
     fn end_all(&mut self, error: &EngineError) {
@@ -268,7 +297,8 @@ impl Worker<'_> {
     /// Sleeps until something changes, or until the deadline of one who is parked.
     fn wait(&self, until: Option<Instant>) {
         let state = self.shared.state();
-        let idle = |s: &mut super::State| !s.woken && !s.stop;
+        let number = self.number;
+        let idle = |s: &mut super::State| !s.desk(number, |desk| desk.woken) && !s.stop;
         match until {
             None => drop(self.shared.work.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner)),
             Some(until) => {
@@ -285,7 +315,16 @@ impl Worker<'_> {
 
     /// Waits before the next attempt at a session; true when the decoder is stopped meanwhile.
     fn wait_out(&mut self, pause: Duration) -> bool {
-        self.end_all(&EngineError::Loading(format!("{} is being rebuilt after a fault", self.setup.name)));
+        let mut state = self.shared.state();
+        state.desk(self.number, |desk| desk.broken = true);
+        let none_left = state.desks.iter().all(|desk| desk.broken);
+        drop(state);
+        if none_left {
+            self.end_all(&EngineError::Loading(format!(
+                "{} is being rebuilt after a fault",
+                self.setup.name
+            )));
+        }
         let state = self.shared.state();
         let (state, _) = self
             .shared
