@@ -12,8 +12,8 @@ use crate::utterance::{Utterance, Word};
 const FULL: f32 = 32768.0;
 /// Bytes of a sample.
 pub(crate) const SAMPLE: usize = 2;
-/// Pieces a second.
-const PIECES: usize = 10;
+/// Milliseconds of the first pieces, so that something is heard soon; all others are as long as the last of them.
+const PIECES: [usize; 3] = [25, 50, 100];
 
 /// A stream that makes speech. Its sound depends on the utterance, the temperature and the logits alone.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub(crate) struct Speaking {
     /// How many of its samples are there.
     at: usize,
     cut: usize,
+    /// How many pieces are out.
+    sent: usize,
     pcm: Vec<u8>,
 }
 
@@ -55,7 +57,8 @@ impl Speaking {
             word: 0,
             at: 0,
             cut: 0,
-            pcm: Vec::with_capacity(piece(audio.sample_rate)),
+            sent: 0,
+            pcm: Vec::with_capacity(piece(audio.sample_rate, 0)),
             law,
             utterance,
         }
@@ -73,11 +76,12 @@ impl Speaking {
 
     /// More sound, once there is enough for a piece.
     fn ready(&mut self) -> Option<Piece> {
-        (self.pcm.len() >= piece(self.sample_rate)).then(|| Piece { pcm: self.take(), cut: None })
+        (self.pcm.len() >= piece(self.sample_rate, self.sent)).then(|| Piece { pcm: self.take(), cut: None })
     }
 
     fn take(&mut self) -> Bytes {
-        let fresh = Vec::with_capacity(piece(self.sample_rate));
+        self.sent += 1;
+        let fresh = Vec::with_capacity(piece(self.sample_rate, self.sent));
         std::mem::replace(&mut self.pcm, fresh).into()
     }
 
@@ -91,9 +95,10 @@ pub(crate) fn condition(audio: &Audio) -> Condition {
     Condition::new(audio.digits.len(), audio.speakers.len(), audio.sample_rate)
 }
 
-/// Bytes of a piece.
-fn piece(sample_rate: u32) -> usize {
-    sample_rate as usize / PIECES * SAMPLE
+/// Bytes of the piece after so many.
+fn piece(sample_rate: u32, sent: usize) -> usize {
+    let [.., longest] = PIECES;
+    sample_rate as usize * PIECES.get(sent).copied().unwrap_or(longest) / 1000 * SAMPLE
 }
 
 impl Cursor for Speaking {
@@ -216,8 +221,8 @@ mod tests {
         let expected = (MuLaw::new(256).decode(103) * 32768.0).round() as i16;
         assert_eq!((heard.samples[3], heard.samples[1080]), (expected, heard.samples[0]));
         assert_eq!(heard.cut, 0);
-        // A tenth of a second each, and the rest.
-        assert_eq!(heard.pieces, [800, 480]);
+        // A 40th, a 20th, then a tenth of a second each, and the rest.
+        assert_eq!(heard.pieces, [200, 400, 680]);
     }
 
     #[test]
