@@ -1,6 +1,7 @@
 //! The methods of `TextService`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use atelier_chassis::{Deadline, ServiceError, models};
 use atelier_engine::{Engine, EngineError, Model, Sampler, seed};
@@ -8,7 +9,8 @@ use atelier_package::Kind;
 use atelier_proto::text::v1 as api;
 use atelier_proto::text::v1::generate_response::Event;
 use atelier_proto::text::v1::text_service_server::TextService;
-use futures_util::stream::{self, BoxStream, StreamExt};
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use crate::fields;
@@ -20,8 +22,11 @@ use crate::vocabulary::Vocabulary;
 const KINDS: [Kind; 1] = [Kind::CharRnn];
 /// What is read where there is no prompt.
 const START: char = '\n';
-/// The most pieces that are put together into one message: those that a client was too slow for.
+/// The most pieces that are put together into one message.
 const PIECES: usize = 64;
+/// The least time between messages: a reader sees no difference, and a message for each character would cost more
+/// than the character.
+const GAP: Duration = Duration::from_millis(2);
 
 /// `TextService` over the models of an engine.
 #[derive(Debug, Clone)]
@@ -76,8 +81,8 @@ impl TextService for Text {
         let model = Some(models::model_version(&model));
         let started = message(Event::Started(api::Started { model, seed, replaced }));
         let stop = request.stop;
-        // What is ready goes out together: a message for each character would cost more than the character.
-        let rest = pieces.ready_chunks(PIECES).flat_map(move |pieces| stream::iter(messages(pieces, &stop)));
+        let rest =
+            paced(pieces.ready_chunks(PIECES)).flat_map(move |pieces| stream::iter(messages(pieces, &stop)));
         Ok(Response::new(stream::iter([Ok(started)]).chain(rest).boxed()))
     }
 
@@ -125,6 +130,18 @@ impl TextService for Text {
             replaced,
         }))
     }
+}
+
+/// The items of a stream, the first at once and the others at least [`GAP`] apart. In between nobody looks whether
+/// there is more, so that whoever makes it need not wake anybody.
+fn paced<T>(stream: impl Stream<Item = T> + Unpin + Send) -> impl Stream<Item = T> + Send {
+    stream::unfold((stream, None), |(mut stream, not_before)| async move {
+        if let Some(not_before) = not_before {
+            tokio::time::sleep_until(not_before).await;
+        }
+        let item = stream.next().await?;
+        Some((item, (stream, Some(Instant::now() + GAP))))
+    })
 }
 
 /// Some pieces as few messages. After an error or the end there is nothing more.
@@ -176,6 +193,16 @@ mod tests {
 
     fn piece(text: &str, end: Option<End>) -> Result<Piece, EngineError> {
         Ok(Piece { text: text.into(), end })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_item_is_sent_at_once_and_the_others_apart() {
+        let start = Instant::now();
+        let sent = paced(stream::iter(0..3)).map(|item| (item, start.elapsed())).collect::<Vec<_>>().await;
+        // The paused clock goes on by whole milliseconds.
+        assert_eq!((sent[0], sent.len()), ((0, Duration::ZERO), 3));
+        assert!(sent.windows(2).all(|two| two[1].1 - two[0].1 >= GAP), "{sent:?}");
+        assert!(sent[2].1 < 4 * GAP, "{sent:?}");
     }
 
     #[test]
