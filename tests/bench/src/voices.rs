@@ -52,7 +52,8 @@ impl Voice {
         }
     }
 
-    /// So many streams for `time`, each begun again when it ends; what comes within that time counts.
+    /// So many streams for `time`, each begun again when it ends; what comes within that time counts, and of what
+    /// each stream is at when it is over the part that was made by then.
     ///
     /// # Errors
     /// A stream fails.
@@ -63,35 +64,43 @@ impl Voice {
         for stream in 0..streams {
             let channel = channel.clone();
             tasks.spawn(async move {
-                let (mut count, mut first_ms, mut seed) = (0, Vec::new(), 1 + stream as u64);
+                let (mut count, mut first_ms, mut seed) = (0.0, Vec::new(), 1 + stream as u64);
+                let mut before = Duration::ZERO;
                 while start.elapsed() < time {
                     let asked = Instant::now();
                     let mut one = self.ask(channel.clone(), seed).await?;
                     let mut first = true;
-                    while let Some(some) = one.next().await? {
+                    loop {
+                        // One that waits for its turn has made nothing, however long it is waited for.
+                        let end = tokio::time::Instant::from_std(start + time.mul_f64(1.5));
+                        let Ok(some) = tokio::time::timeout_at(end, one.next()).await else { break };
+                        let Some(some) = some? else { break };
                         if some > 0 && std::mem::take(&mut first) {
                             first_ms.push(asked.elapsed().as_secs_f64() * 1000.0);
                         }
-                        if start.elapsed() >= time {
+                        let now = start.elapsed();
+                        let within = time.saturating_sub(before).div_duration_f64(now.saturating_sub(before));
+                        count += some as f64 * within.min(1.0);
+                        before = now;
+                        if now >= time {
                             break;
                         }
-                        count += some;
                     }
                     seed += streams as u64;
                 }
                 anyhow::Ok((count, first_ms))
             });
         }
-        let (mut count, mut first_ms) = (0, Vec::new());
+        let (mut count, mut first_ms) = (0.0, Vec::new());
         while let Some(task) = tasks.join_next().await {
             let (some, firsts) = task??;
             count += some;
             first_ms.extend(firsts);
         }
-        if count == 0 {
+        if count == 0.0 {
             bail!("{streams} streams: nothing came in {time:?}");
         }
-        Ok(Heard { a_second: count as f64 / time.as_secs_f64(), first_ms })
+        Ok(Heard { a_second: count / time.as_secs_f64(), first_ms })
     }
 
     async fn ask(self, channel: Channel, seed: u64) -> Result<Stream> {
