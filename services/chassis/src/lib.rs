@@ -46,6 +46,7 @@ pub mod request_id;
 mod server;
 pub mod shutdown;
 pub mod telemetry;
+pub mod tls;
 pub mod trace;
 
 pub use admin::{Admin, AdminConfig};

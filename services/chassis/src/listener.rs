@@ -3,28 +3,27 @@
 //! Own, because tonic's transport cuts streams without GOAWAY when a connection is too old and bounds
 //! concurrency by connection only.
 
+mod age;
+mod connection;
+
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Incoming;
 use hyper::server::conn::http2;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::body::Body;
 use tonic::transport::server::TcpConnectInfo;
-use tower::ServiceExt;
 
 use crate::drain::Drain;
+use crate::tls::{Acceptor, Loaded};
 use crate::{Drained, Health, ServerConfig, Service};
+use age::Age;
+use connection::Connection;
 
-/// A peer that sends nothing for so long after it connected is dropped.
-const FIRST_BYTE: Duration = Duration::from_secs(10);
 /// How often a silent peer is asked whether it still lives, and how long it may take to answer.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -36,17 +35,21 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
-/// Serves until `shutdown`, then drains.
+/// Serves until `shutdown`, then drains. Plaintext without `tls`.
 pub(crate) async fn run(
     listener: TcpListener,
     service: Service,
     config: &ServerConfig,
+    tls: Option<Loaded>,
     health: &Health,
     drain: &Drain,
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
+    let (tls, _reloading) = tls.map(Loaded::follow).unzip();
     let connections = Connections {
         http: builder(config),
+        config: config.clone(),
+        tls,
         service,
         tasks: TaskTracker::new(),
         goaway: CancellationToken::new(),
@@ -54,7 +57,7 @@ pub(crate) async fn run(
     };
     {
         // Owns the listener, which closes at the end of this block.
-        let accepting = std::pin::pin!(connections.accept(listener, config.max_connections));
+        let accepting = std::pin::pin!(connections.accept(listener));
         let mut accepting = accepting;
         tokio::select! {
             never = &mut accepting => match never {},
@@ -100,6 +103,8 @@ fn builder(config: &ServerConfig) -> http2::Builder<TokioExecutor> {
 
 struct Connections {
     http: http2::Builder<TokioExecutor>,
+    config: ServerConfig,
+    tls: Option<Acceptor>,
     service: Service,
     tasks: TaskTracker,
     /// Tells each connection to finish what it has and take nothing more.
@@ -109,9 +114,9 @@ struct Connections {
 }
 
 impl Connections {
-    async fn accept(&self, listener: TcpListener, max_connections: usize) -> Infallible {
+    async fn accept(&self, listener: TcpListener) -> Infallible {
         let local = listener.local_addr().ok();
-        let slots = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
+        let slots = Arc::new(Semaphore::new(self.config.max_connections.min(Semaphore::MAX_PERMITS)));
         loop {
             // Over the limit, connections wait in the kernel's queue.
             let slot = Arc::clone(&slots).acquire_owned().await;
@@ -127,6 +132,8 @@ impl Connections {
                 http: self.http.clone(),
                 service: self.service.clone(),
                 goaway: self.goaway.clone(),
+                age: Age::of(&self.config, rand::random()),
+                tls: self.tls.clone(),
                 info: TcpConnectInfo { local_addr: local, remote_addr: Some(peer) },
             };
             let abort = self.abort.clone();
@@ -137,48 +144,6 @@ impl Connections {
                     () = connection.serve(stream, peer) => {}
                 }
             });
-        }
-    }
-}
-
-struct Connection {
-    http: http2::Builder<TokioExecutor>,
-    service: Service,
-    goaway: CancellationToken,
-    info: TcpConnectInfo,
-}
-
-impl Connection {
-    async fn serve(self, stream: TcpStream, peer: SocketAddr) {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%peer, %error, "cannot set TCP_NODELAY");
-        }
-        let mut first_byte = [0];
-        tokio::select! {
-            first = tokio::time::timeout(FIRST_BYTE, stream.peek(&mut first_byte)) => {
-                if !matches!(first, Ok(Ok(1..))) {
-                    tracing::debug!(%peer, "the peer sent nothing");
-                    return;
-                }
-            }
-            () = self.goaway.cancelled() => return,
-        }
-        let Self { http, service, goaway, info } = self;
-        let service = service_fn(move |request: hyper::Request<Incoming>| {
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(info.clone());
-            service.clone().oneshot(request)
-        });
-        let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
-        let result = tokio::select! {
-            result = connection.as_mut() => result,
-            () = goaway.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        if let Err(error) = result {
-            tracing::debug!(%peer, %error, "connection ended with an error");
         }
     }
 }

@@ -5,6 +5,7 @@ mod dispatch;
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -21,6 +22,7 @@ use crate::message_limit::MessageLimitLayer;
 use crate::metrics::{Meters, Metrics};
 use crate::panics::CatchPanicsLayer;
 use crate::shutdown::{Drained, ShutdownConfig};
+use crate::tls::{TlsConfig, TlsError};
 use crate::trace::TraceLayer;
 use crate::{Inner, Request, Response, Service, ServiceError};
 use dispatch::Dispatch;
@@ -39,6 +41,17 @@ pub struct ServerConfig {
     pub max_streams_per_connection: u32,
     /// The most bytes of the headers of a request. Default 16 KiB.
     pub max_header_bytes: u32,
+    /// The age, give or take a tenth, at which a connection gets GOAWAY: its calls go on, new ones go to a new
+    /// connection. 0 s: none, which is the default: some clients count a call as failed that they were about to
+    /// send on a connection that ends.
+    #[serde(with = "humantime_serde")]
+    pub max_connection_age: Duration,
+    /// How long calls may go on after that, before the connection is dropped with them. 0 s: as long as they
+    /// take. Default 5 min.
+    #[serde(with = "humantime_serde")]
+    pub max_connection_age_grace: Duration,
+    /// Whether it speaks TLS. Default: it does not.
+    pub tls: TlsConfig,
     /// How it stops.
     pub shutdown: ShutdownConfig,
 }
@@ -51,13 +64,26 @@ impl Default for ServerConfig {
             max_connections: 4096,
             max_streams_per_connection: 256,
             max_header_bytes: 16 << 10,
+            max_connection_age: Duration::ZERO,
+            max_connection_age_grace: Duration::from_secs(5 * 60),
+            tls: TlsConfig::default(),
             shutdown: ShutdownConfig::default(),
         }
     }
 }
 
 impl ServerConfig {
-    fn check(&self) -> Result<(), ServeError> {
+    /// Whether a server could start with this, its certificates included, which are read.
+    ///
+    /// # Errors
+    /// The first field that is wrong, by its path.
+    pub fn check(&self) -> Result<(), ServeError> {
+        self.limits()?;
+        self.tls.load()?;
+        Ok(())
+    }
+
+    fn limits(&self) -> Result<(), ServeError> {
         let zero = [
             ("max_message_bytes", self.max_message_bytes == 0),
             ("max_concurrent_requests", self.max_concurrent_requests == 0),
@@ -82,6 +108,9 @@ pub enum ServeError {
         /// The field of [`ServerConfig`].
         field: &'static str,
     },
+    /// The certificate, its key or the authority of the clients cannot be used.
+    #[error("server.tls.{0}")]
+    Tls(#[from] TlsError),
     /// A descriptor set is damaged, or lacks what it imports.
     #[error("cannot serve reflection")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -178,14 +207,15 @@ impl Server {
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<Drained, ServeError> {
-        self.config.check()?;
+        self.config.limits()?;
+        let tls = self.config.tls.load()?;
         let drain = Drain::new();
         let (config, health, role) = (self.config.clone(), self.health.clone(), self.role.clone());
         crate::metrics::watch(&self.metrics, &role, health.clone(), drain.clone(), &config.shutdown);
         let service = self.into_service(&drain)?;
         let address = listener.local_addr().map_or_else(|_| "unknown".to_owned(), |a| a.to_string());
-        tracing::info!(role, address, "listening");
-        Ok(crate::listener::run(listener, service, &config, &health, &drain, shutdown).await)
+        tracing::info!(role, address, tls = tls.is_some(), "listening");
+        Ok(crate::listener::run(listener, service, &config, tls, &health, &drain, shutdown).await)
     }
 
     /// Everything behind the listener, in the order of the crate's documentation.

@@ -4,6 +4,8 @@
 #![allow(clippy::panic, clippy::unwrap_used)]
 #![allow(unreachable_pub, reason = "the tests of the gateway use the same support")]
 
+mod age;
 mod doors;
 mod shutdown;
 mod support;
+mod tls;
