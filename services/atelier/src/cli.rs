@@ -14,6 +14,7 @@ use crate::client::models::Models;
 use crate::client::text::TextCommand;
 use crate::client::{audio, block_on, codec, image, models, text};
 use crate::import::Import;
+use crate::keys::{self, KeysCommand};
 use crate::serve::{self, ServeCommand, UpFlags};
 use failure::{EXIT_CODES, Failure};
 
@@ -83,6 +84,12 @@ enum Command {
     /// Measure packages on this machine, and keep what was found beside them: a service then starts sooner
     #[command(after_help = EXIT_CODES)]
     Calibrate(Calibrate),
+    /// API keys for callers of the gateway: new
+    #[command(after_help = EXIT_CODES)]
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
     /// Print the completions of a shell, to be sourced by it
     Completions {
         /// Which shell
@@ -107,6 +114,7 @@ impl Cli {
             Command::Text { command, server } => block_on(text::run(command, &server)),
             Command::Import(import) => import.run(),
             Command::Calibrate(calibrate) => calibrate.run(),
+            Command::Keys { command } => keys::run(&command),
             Command::Completions { shell } => completions::print(shell, &mut Self::command()),
         }
     }
@@ -162,6 +170,10 @@ mod tests {
             &["atelier", "models", "--timeout", "0s"],
             &["atelier", "models", "bard", "--kind", "vae"],
             &["atelier", "completions", "tcsh"],
+            &["atelier", "keys", "new"],
+            &["atelier", "keys", "new", "--name", "a b"],
+            &["atelier", "keys", "new", "--name", "a", "--burst", "2"],
+            &["atelier", "keys", "new", "--name", "a", "--rate", "0"],
             &["atelier", "serve", "cook"],
             &["atelier", "serve", "gateway", "--route", "cook=http://a:1"],
             &["atelier", "up", "--listen", "here"],

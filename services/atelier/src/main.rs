@@ -5,6 +5,7 @@ mod cli;
 mod client;
 mod files;
 mod import;
+mod keys;
 mod picture;
 mod serve;
 

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use atelier_chassis::config::print_config;
 use atelier_chassis::telemetry::{Telemetry, TelemetryConfig};
-use atelier_chassis::{Admin, AdminConfig};
+use atelier_chassis::{Admin, AdminConfig, ServerConfig};
 use clap::Subcommand;
 
 use crate::cli::failure::{Exit, Failure};
@@ -86,6 +86,14 @@ pub(crate) fn serve(command: &ServeCommand) -> Result<(), Failure> {
     let (telemetry, admin) = (config.telemetry.clone(), config.admin.clone());
     let service = format!("atelier-{}", domain.name());
     run(&service, &telemetry, &admin, |admin| role::run(domain, config, admin))
+}
+
+/// Refuses what a server could not start with, before anything else is.
+///
+/// # Errors
+/// `Usage`, naming the field.
+fn check(server: &ServerConfig) -> Result<(), Failure> {
+    server.check().map_err(|e| Failure::usage(e.to_string()))
 }
 
 fn show<T: serde::Serialize>(config: &T) -> Result<(), Failure> {

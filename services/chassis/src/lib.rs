@@ -21,7 +21,7 @@
 //! ```
 //!
 //! Around the services lies the same stack everywhere, outermost first: [`trace`] (request id, span,
-//! measured time, one log line), [`panics`], [`concurrency`], [`drain`], [`deadline`], [`message_limit`], [`malformed`].
+//! measured time, one log line), [`panics`], [`door`], [`concurrency`], [`drain`], [`deadline`], [`message_limit`], [`malformed`].
 
 pub mod admin;
 mod blocking;
@@ -29,6 +29,7 @@ pub mod concurrency;
 pub mod config;
 mod cut;
 pub mod deadline;
+pub mod door;
 pub mod drain;
 pub mod error;
 pub mod field;

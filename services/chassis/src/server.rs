@@ -15,6 +15,7 @@ use tower::Layer;
 
 use crate::concurrency::ConcurrencyLayer;
 use crate::deadline::DeadlineLayer;
+use crate::door::{Door, DoorLayer};
 use crate::drain::Drain;
 use crate::health::Health;
 use crate::malformed::MalformedLayer;
@@ -127,6 +128,7 @@ pub struct Server {
     services: Vec<String>,
     descriptor_sets: Vec<&'static [u8]>,
     fallback: Option<Service>,
+    door: Option<Arc<dyn Door>>,
     health: Health,
     metrics: Metrics,
 }
@@ -142,6 +144,7 @@ impl Server {
             services: Vec::new(),
             descriptor_sets: Vec::new(),
             fallback: None,
+            door: None,
             health: Health::new([crate::health::OVERALL]),
             metrics: Metrics::default(),
         }
@@ -196,6 +199,13 @@ impl Server {
         self
     }
 
+    /// Asks this of every request but those for health. Without one everybody is let in.
+    #[must_use]
+    pub fn door(mut self, door: impl Door) -> Self {
+        self.door = Some(Arc::new(door));
+        self
+    }
+
     /// The health of this server, to be told what is ready.
     pub fn health(&self) -> Health {
         self.health.clone()
@@ -240,6 +250,7 @@ impl Server {
         let service = DeadlineLayer.layer(service);
         let service = drain.layer(service);
         let service = ConcurrencyLayer::new(self.config.max_concurrent_requests).layer(service);
+        let service = DoorLayer(self.door).layer(service);
         let service = CatchPanicsLayer.layer(service);
         Ok(Service::new(TraceLayer::new(&self.role).meters(meters).layer(service)))
     }

@@ -69,8 +69,7 @@ impl<S: Inner> tower::Service<Request> for Trace<S> {
         request.headers_mut().insert(REQUEST_ID, id.header());
         request.extensions_mut().insert(id.clone());
         let path = request.uri().path();
-        let span =
-            tracing::info_span!("request", role = %self.role, method = %path, request_id = %id.as_str());
+        let span = tracing::info_span!("request", role = %self.role, method = %path, request_id = %id.as_str(), key = tracing::field::Empty);
         propagation::set_parent(&span, request.headers());
         let quiet = path.starts_with(crate::health::PATH_PREFIX);
         let mut end = End { span: span.clone(), call: self.meters.begin(path), quiet, code: None };

@@ -63,10 +63,18 @@ fn endpoint(route: &Route, config: &GatewayConfig) -> Result<Endpoint, GatewayEr
     let error = |source| GatewayError::Uri { role: route.role.clone(), uri: route.uri.clone(), source };
     // Checked before tonic sees it, which takes more kinds of addresses than we do.
     let uri: Uri = route.uri.parse().map_err(|source| error(Some(source)))?;
-    if uri.scheme_str() != Some("http") || uri.host().is_none_or(str::is_empty) {
+    let tls = match uri.scheme_str() {
+        Some("http") => None,
+        Some("https") => Some(config.upstream_tls.load()?),
+        _ => return Err(error(None)),
+    };
+    if uri.host().is_none_or(str::is_empty) {
         return Err(error(None));
     }
-    let endpoint = Endpoint::from(uri);
+    let mut endpoint = Endpoint::from(uri);
+    if let Some(tls) = tls {
+        endpoint = endpoint.tls_config(tls).map_err(|_| error(None))?;
+    }
     Ok(endpoint
         .connect_timeout(config.connect_timeout())
         .tcp_nodelay(true)
@@ -92,7 +100,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_that_is_none_is_refused_with_the_role_named() {
-        for uri in ["", "127.0.0.1:50061", "/path", "unix:/tmp/socket", "https://host:1", "http://"] {
+        for uri in ["", "127.0.0.1:50061", "/path", "unix:/tmp/socket", "ftp://host:1", "http://"] {
             let error = all(&config(&[("text", "a.A", uri)])).unwrap_err().to_string();
             assert!(error.contains("\"text\"") && error.contains(&format!("{uri:?}")), "{error}");
         }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use atelier_chassis::ServerConfig;
+use atelier_chassis::tls::{ClientTls, TlsError};
 use serde::{Deserialize, Serialize};
+
+use crate::access::{AccessConfig, AccessError};
 
 /// One role and what it owns.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,7 +16,7 @@ pub struct Route {
     pub role: String,
     /// The full names of its services: "atelier.text.v1.TextService".
     pub services: Vec<String>,
-    /// Where it listens: "http://127.0.0.1:50061".
+    /// Where it listens: "http://127.0.0.1:50061", or "https://…" where it speaks TLS.
     pub uri: String,
 }
 
@@ -25,13 +28,23 @@ pub struct GatewayConfig {
     pub routes: Vec<Route>,
     /// How long connecting to a role may take, in milliseconds. Default 2000.
     pub connect_timeout_ms: u64,
+    /// What the gateway shows of itself to roles that speak TLS, and whom it believes.
+    pub upstream_tls: ClientTls,
+    /// Who may call.
+    pub access: AccessConfig,
     /// The limits of the gateway's own server.
     pub server: ServerConfig,
 }
 
 impl Default for GatewayConfig {
     fn default() -> Self {
-        Self { routes: Vec::new(), connect_timeout_ms: 2000, server: ServerConfig::default() }
+        Self {
+            routes: Vec::new(),
+            connect_timeout_ms: 2000,
+            upstream_tls: ClientTls::default(),
+            access: AccessConfig::default(),
+            server: ServerConfig::default(),
+        }
     }
 }
 
@@ -41,7 +54,7 @@ impl GatewayConfig {
     }
 }
 
-/// What is wrong with the routes.
+/// What is wrong with the configuration of a gateway.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GatewayError {
@@ -57,6 +70,12 @@ pub enum GatewayError {
         /// What is wrong with it; `None` where it lacks a scheme or a host.
         source: Option<http::uri::InvalidUri>,
     },
+    /// Files for TLS to the roles that cannot be used.
+    #[error("upstream_tls.{0}")]
+    Tls(#[from] TlsError),
+    /// Keys that cannot be used.
+    #[error(transparent)]
+    Access(#[from] AccessError),
     /// A service that two roles claim, or that the gateway answers itself.
     #[error("routes: the service {service:?} of role {role:?} belongs to {owner} already")]
     Taken {

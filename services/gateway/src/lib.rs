@@ -23,6 +23,7 @@
 //! # }
 //! ```
 
+mod access;
 mod backend;
 mod config;
 mod follow;
@@ -37,6 +38,8 @@ use atelier_chassis::{Drained, Health, Metrics, ServeError, Server};
 use atelier_proto::models::v1::model_service_server::{ModelServiceServer, SERVICE_NAME as MODEL_SERVICE};
 use tokio::net::TcpListener;
 
+use access::{Access, Following};
+pub use access::{AccessConfig, AccessError};
 use backend::Backend;
 pub use config::{GatewayConfig, GatewayError, Route};
 use forward::Forward;
@@ -48,12 +51,15 @@ pub struct Gateway {
     server: Server,
     backends: Vec<Arc<Backend>>,
     catalog: Arc<Catalog>,
+    access: Option<Access>,
+    keys: Option<Following>,
 }
 
 impl Gateway {
-    /// Checks the routes. Connections are made when they are needed: a role may be started later.
+    /// Checks the routes, and reads the files of keys and certificates. Connections are made when they are needed: a role may be started later.
     pub fn new(config: GatewayConfig) -> Result<Self, GatewayError> {
         let backends = backend::all(&config)?;
+        let (access, keys) = Access::load(&config.access)?.unzip();
         let models = FleetModels::new(backends.clone());
         let models =
             ModelServiceServer::new(models).max_decoding_message_size(config.server.max_message_bytes);
@@ -67,13 +73,18 @@ impl Gateway {
         let server = server.fallback(Forward::new(&backends, inference));
         let services = backends.iter().flat_map(|backend| backend.services.iter());
         let server = services.fold(server, |server, service| server.add_name(service.as_str()));
-        Ok(Self { server, backends, catalog })
+        let server = match &access {
+            Some(access) => server.door(access.clone()),
+            None => server,
+        };
+        Ok(Self { server, backends, catalog, access, keys })
     }
 
     /// Shows what it does among these metrics.
     #[must_use]
     pub fn metrics(mut self, metrics: &Metrics) -> Self {
         tally::watch(metrics, &self.backends, self.server.health());
+        self.access.iter().for_each(|access| access.watch(metrics));
         self.server = self.server.metrics(metrics);
         self
     }
@@ -99,6 +110,15 @@ impl Gateway {
     ) -> Result<Drained, ServeError> {
         // Dropped, and so ended, with this future.
         let _following = follow::start(self.server.health(), &self.backends, &self.catalog, MODEL_SERVICE);
-        self.server.serve(listener, shutdown).await
+        let keys = async {
+            match self.keys {
+                Some(keys) => keys.run().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            ended = self.server.serve(listener, shutdown) => ended,
+            never = keys => match never {},
+        }
     }
 }

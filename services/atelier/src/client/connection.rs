@@ -1,9 +1,12 @@
 //! The connection to a fleet, and one call over it.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use atelier_chassis::tls::ClientTls;
+use clap::ValueHint;
 use futures_util::StreamExt;
-use tonic::metadata::MetadataValue;
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_types::StatusExt;
@@ -13,6 +16,8 @@ use crate::cli::failure::{Exit, Failure};
 
 /// The header that carries the id of a request through the fleet.
 const REQUEST_ID: &str = "x-request-id";
+/// The header that carries the API key.
+const AUTHORIZATION: &str = "authorization";
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long after the deadline the server may still answer for itself.
@@ -36,6 +41,18 @@ pub(crate) struct ServerArgs {
     /// How long each call may take, for example 10s or 500ms [default: 60s; no bound on what streams]
     #[arg(long, env = "ATELIER_TIMEOUT", value_name = "TIME", value_parser = timeout, global = true)]
     pub(crate) timeout: Option<Duration>,
+    /// The authorities to believe, for an address with https://, as PEM [default: the system's]
+    #[arg(long, env = "ATELIER_TLS_CA", value_name = "FILE", value_hint = ValueHint::FilePath, global = true)]
+    pub(crate) tls_ca: Option<PathBuf>,
+    /// The certificate to show, as PEM
+    #[arg(long, env = "ATELIER_TLS_CERT", value_name = "FILE", value_hint = ValueHint::FilePath, global = true)]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The private key of the certificate, as PEM
+    #[arg(long, env = "ATELIER_TLS_KEY", value_name = "FILE", value_hint = ValueHint::FilePath, global = true)]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// The API key to call with; better in the environment than on a command line that others can see
+    #[arg(long, env = "ATELIER_API_KEY", hide_env_values = true, value_name = "KEY", global = true)]
+    pub(crate) api_key: Option<String>,
 }
 
 fn timeout(text: &str) -> Result<Duration, String> {
@@ -51,17 +68,20 @@ fn timeout(text: &str) -> Result<Duration, String> {
 pub(crate) struct Connection {
     channel: Channel,
     timeout: Option<Duration>,
+    key: Option<MetadataValue<Ascii>>,
 }
 
 impl Connection {
     /// Connects.
     ///
     /// # Errors
-    /// `Usage` for an address that is none, `Unavailable` where nobody answers.
+    /// `Usage` for an address that is none, and for files and keys that cannot be used; `Unavailable` where nobody answers.
     pub(crate) async fn open(args: &ServerArgs) -> Result<Self, Failure> {
         let address = address(&args.server)?;
         let endpoint = Endpoint::from_shared(address.clone())
             .map_err(|e| Failure::usage(format!("--server: {:?} is no address: {e}", args.server)))?;
+        let endpoint = with_tls(endpoint, &address, args)?;
+        let key = args.api_key.as_deref().map(bearer).transpose()?;
         let channel = endpoint.connect_timeout(CONNECT).tcp_nodelay(true).connect().await.map_err(|e| {
             let message = format!(
                 "cannot reach {address}: {}; start a fleet with `atelier up`, or name one with --server",
@@ -69,7 +89,7 @@ impl Connection {
             );
             Failure::new(Exit::Unavailable, message)
         })?;
-        Ok(Self { channel, timeout: args.timeout })
+        Ok(Self { channel, timeout: args.timeout, key })
     }
 
     /// A call with one answer. Where an overloaded server says when to try again, it is tried again.
@@ -78,7 +98,7 @@ impl Connection {
         message: M,
         send: impl AsyncFn(Channel, Request<M>) -> Result<Response<R>, Status>,
     ) -> Result<R, Failure> {
-        let call = Call::new(Some(self.timeout.unwrap_or(Duration::from_secs(60))));
+        let call = Call::new(Some(self.timeout.unwrap_or(Duration::from_secs(60))), self.key.clone());
         for tried in 1.. {
             let request = call.request(message.clone());
             let Some(answer) = call.bounded(send(self.channel.clone(), request)).await else { break };
@@ -99,7 +119,7 @@ impl Connection {
         message: M,
         send: impl AsyncFnOnce(Channel, Request<M>) -> Result<Response<Streaming<R>>, Status>,
     ) -> Result<Events<R>, Failure> {
-        let call = Call::new(self.timeout);
+        let call = Call::new(self.timeout, self.key.clone());
         let request = call.request(message);
         match call.bounded(send(self.channel.clone(), request)).await {
             Some(Ok(response)) => Ok(Events { inner: response.into_inner(), call }),
@@ -132,13 +152,14 @@ struct Call {
     id: String,
     start: Instant,
     timeout: Option<Duration>,
+    key: Option<MetadataValue<Ascii>>,
 }
 
 impl Call {
-    fn new(timeout: Option<Duration>) -> Self {
+    fn new(timeout: Option<Duration>, key: Option<MetadataValue<Ascii>>) -> Self {
         // Ours and not the server's, so that it is known even when no answer comes.
         let id = format!("{:032x}", rand::random::<u128>());
-        Self { id, start: Instant::now(), timeout }
+        Self { id, start: Instant::now(), timeout, key }
     }
 
     fn left(&self) -> Option<Duration> {
@@ -149,6 +170,9 @@ impl Call {
         let mut request = Request::new(message);
         if let Ok(id) = MetadataValue::try_from(&self.id) {
             request.metadata_mut().insert(REQUEST_ID, id);
+        }
+        if let Some(key) = &self.key {
+            request.metadata_mut().insert(AUTHORIZATION, key.clone());
         }
         if let Some(left) = self.left() {
             request.set_timeout(left);
@@ -190,12 +214,44 @@ impl Call {
 /// The address as a URL; `http://` may be left out.
 fn address(server: &str) -> Result<String, Failure> {
     match server.split_once("://") {
-        Some(("http", _)) => Ok(server.to_owned()),
+        Some(("http" | "https", _)) => Ok(server.to_owned()),
         Some((scheme, _)) => Err(Failure::usage(format!(
-            "--server: {scheme}:// is not spoken; right is for example http://127.0.0.1:50051"
+            "--server: {scheme}:// is not spoken; right is for example http://127.0.0.1:50051 or https://atelier.example:443"
         ))),
         None => Ok(format!("http://{server}")),
     }
+}
+
+/// The endpoint, with TLS where the address asks for it.
+fn with_tls(endpoint: Endpoint, address: &str, args: &ServerArgs) -> Result<Endpoint, Failure> {
+    let tls = ClientTls {
+        ca: args.tls_ca.clone(),
+        certificate: args.tls_cert.clone(),
+        key: args.tls_key.clone(),
+        domain: None,
+    };
+    match (address.starts_with("https://"), tls.is_set()) {
+        (false, false) => Ok(endpoint),
+        (false, true) => Err(Failure::usage(format!(
+            "--server: {address} is plaintext, and the flags for TLS are given; right is https://"
+        ))),
+        (true, _) => {
+            let tls = tls.load().map_err(|e| {
+                // As the fields are called on the command line.
+                let flag = if e.field == "certificate" { "cert" } else { e.field };
+                Failure::usage(format!("--tls-{flag}: {}", e.problem))
+            })?;
+            endpoint.tls_config(tls).map_err(|e| Failure::usage(format!("--server: {}", root(&e))))
+        }
+    }
+}
+
+/// The header of a key.
+fn bearer(key: &str) -> Result<MetadataValue<Ascii>, Failure> {
+    let mut value = MetadataValue::try_from(format!("Bearer {key}"))
+        .map_err(|_| Failure::usage("--api-key: must be of visible ASCII characters"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 #[cfg(test)]
@@ -206,15 +262,16 @@ mod tests {
     fn an_address_may_do_without_its_scheme() {
         assert_eq!(address("localhost:1").unwrap(), "http://localhost:1");
         assert_eq!(address("http://localhost:1").unwrap(), "http://localhost:1");
-        let refused = address("https://localhost:1").unwrap_err();
+        assert_eq!(address("https://localhost:1").unwrap(), "https://localhost:1");
+        let refused = address("ftp://localhost:1").unwrap_err();
         assert_eq!(refused.exit(), Exit::Usage);
-        assert!(refused.to_string().contains("https://"), "{refused}");
+        assert!(refused.to_string().contains("ftp://"), "{refused}");
     }
 
     #[test]
     fn tonics_own_timer_is_told_from_a_cancelled_call() {
         let status = Status::cancelled("Timeout expired");
-        let late = Call { id: "a".into(), start: Instant::now(), timeout: Some(Duration::ZERO) };
+        let late = Call { id: "a".into(), start: Instant::now(), timeout: Some(Duration::ZERO), key: None };
         assert_eq!(late.failure(&status).exit(), Exit::Deadline);
         let early = Call { timeout: Some(Duration::from_secs(60)), ..late };
         assert_eq!(early.failure(&status).exit(), Exit::Other);
@@ -226,7 +283,7 @@ mod tests {
         let details = ErrorDetails::with_retry_info(Some(Duration::from_millis(250)));
         let busy = Status::with_error_details(Code::ResourceExhausted, "full", details.clone());
         let away = Status::with_error_details(Code::Unavailable, "draining", details);
-        let call = |timeout| Call { id: "a".into(), start: Instant::now(), timeout };
+        let call = |timeout| Call { id: "a".into(), start: Instant::now(), timeout, key: None };
         assert_eq!(call(None).retry_after(&busy), Some(Duration::from_millis(250)));
         assert_eq!(call(Some(Duration::from_millis(200))).retry_after(&busy), None);
         assert_eq!(call(None).retry_after(&away), None);

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use atelier_chassis::telemetry::TelemetryConfig;
+use atelier_chassis::tls::ClientTls;
 use atelier_chassis::{AdminConfig, ServerConfig};
 use atelier_engine::{Batching, Config as EngineConfig};
-use atelier_gateway::{GatewayConfig, Route};
+use atelier_gateway::{AccessConfig, GatewayConfig, Route};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::failure::Failure;
@@ -29,7 +30,10 @@ pub(crate) struct UpConfig {
     pub(crate) listen: Listen,
     /// How models are run.
     pub(crate) engine: EngineSection,
-    /// The limits of every server.
+    /// Who may call the gateway.
+    pub(crate) access: AccessConfig,
+    /// The limits of every server. TLS and the age of connections concern the gateway alone: the roles behind it
+    /// are in the same process.
     pub(crate) server: ServerConfig,
     /// Logs and traces.
     pub(crate) telemetry: TelemetryConfig,
@@ -86,6 +90,10 @@ pub(crate) struct GatewayRoleConfig {
     pub(crate) listen: SocketAddr,
     /// How long connecting to a role may take, in milliseconds. Default 2000.
     pub(crate) connect_timeout_ms: u64,
+    /// What it shows of itself to roles that speak TLS, and whom it believes.
+    pub(crate) upstream_tls: ClientTls,
+    /// Who may call.
+    pub(crate) access: AccessConfig,
     /// The limits of the server.
     pub(crate) server: ServerConfig,
     /// Logs and traces.
@@ -149,6 +157,7 @@ impl Default for UpConfig {
             onnxruntime: None,
             listen: Listen::default(),
             engine: EngineSection::default(),
+            access: AccessConfig::default(),
             server: ServerConfig::default(),
             telemetry: TelemetryConfig::default(),
             admin: AdminConfig::default(),
@@ -180,10 +189,13 @@ impl Default for RoleConfig {
 
 impl Default for GatewayRoleConfig {
     fn default() -> Self {
-        let GatewayConfig { routes, connect_timeout_ms, server } = GatewayConfig::default();
+        let GatewayConfig { routes, connect_timeout_ms, upstream_tls, access, server } =
+            GatewayConfig::default();
         Self {
             listen: loopback(GATEWAY_PORT),
             connect_timeout_ms,
+            upstream_tls,
+            access,
             server,
             telemetry: TelemetryConfig::default(),
             admin: AdminConfig::default(),

@@ -19,8 +19,17 @@ const ORT_DYLIB_PATH: &str = "ORT_DYLIB_PATH";
 
 /// Variables that begin like ours and are not of the servers: the client's, the configuration file's, and
 /// those of `cargo xtask`.
-const NOT_SERVERS: [&str; 5] =
-    ["ATELIER_SERVER", "ATELIER_TIMEOUT", "ATELIER_CONFIG", "ATELIER_PYTHON", "ATELIER_RUNTIME"];
+const NOT_SERVERS: [&str; 9] = [
+    "ATELIER_SERVER",
+    "ATELIER_TIMEOUT",
+    "ATELIER_TLS_CA",
+    "ATELIER_TLS_CERT",
+    "ATELIER_TLS_KEY",
+    "ATELIER_API_KEY",
+    "ATELIER_CONFIG",
+    "ATELIER_PYTHON",
+    "ATELIER_RUNTIME",
+];
 
 /// Flags of everything that serves.
 ///

@@ -19,8 +19,9 @@ pub(super) async fn run(config: GatewayRoleConfig, admin: Admin) -> Result<(), F
             "the gateway has no role to forward to: name each with --route ROLE=URL, or as [[routes]] in the file",
         ));
     }
-    let GatewayRoleConfig { connect_timeout_ms, server, routes, .. } = config;
-    let gateway = Gateway::new(GatewayConfig { routes, connect_timeout_ms, server })
+    let GatewayRoleConfig { connect_timeout_ms, upstream_tls, access, server, routes, .. } = config;
+    super::check(&server)?;
+    let gateway = Gateway::new(GatewayConfig { routes, connect_timeout_ms, upstream_tls, access, server })
         .map_err(|e| Failure::usage(e.to_string()))?
         .metrics(&admin.metrics);
     let (listener, _) = listen::bind("gateway", config.listen).await?;

@@ -37,6 +37,12 @@ pub(super) fn url(bound: SocketAddr) -> String {
     format!("http://{reachable}")
 }
 
+/// The same of a gateway that may speak TLS.
+pub(super) fn public_url(bound: SocketAddr, tls: bool) -> String {
+    let url = url(bound);
+    if tls { url.replacen("http", "https", 1) } else { url }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

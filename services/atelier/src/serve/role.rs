@@ -191,6 +191,7 @@ impl Fill {
 /// `CannotServe` where it cannot start.
 pub(super) async fn run(domain: Domain, config: RoleConfig, admin: Admin) -> Result<(), Failure> {
     let stop = stop::on_signal();
+    super::check(&config.server)?;
     let engine = config.engine.engine(&config.device, config.onnxruntime)?;
     let (listener, _) = listen::bind(&format!("{} role", domain.name()), config.listen).await?;
     let (period, grace) = (config.engine.reload(), config.server.shutdown.drain);

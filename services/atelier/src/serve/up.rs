@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use atelier_chassis::{Admin, Drained, Health, Metrics, ServeError};
+use atelier_chassis::tls::TlsConfig;
+use atelier_chassis::{Admin, Drained, Health, Metrics, ServeError, ServerConfig};
 use atelier_engine::Engine;
 use atelier_gateway::{Gateway, GatewayConfig};
 use atelier_package::Kind;
@@ -30,6 +31,7 @@ const STEP: Duration = Duration::from_millis(10);
 /// `CannotServe` where any part of it cannot start; nothing is left running then.
 pub(super) async fn run(config: UpConfig, admin: Admin) -> Result<(), Failure> {
     let stop = stop::on_signal();
+    super::check(&config.server)?;
     let engine = config.engine.engine(&config.device, config.onnxruntime.clone())?;
     // Everything that can be refused is, before anything is started.
     let sockets = Sockets::bind(&config.listen).await?;
@@ -37,7 +39,7 @@ pub(super) async fn run(config: UpConfig, admin: Admin) -> Result<(), Failure> {
     let (period, grace) = (config.engine.reload(), config.server.shutdown.drain);
     let reload = Reload::new(config.models.clone(), kinds.clone(), period, grace);
     let stock = Stock::open(config.models.clone(), kinds, engine).await?;
-    let address = listen::url(sockets.gateway.1);
+    let address = listen::public_url(sockets.gateway.1, config.server.tls.is_on());
     let mut fleet = Fleet::start(sockets, &config, &admin.metrics, &stop)?;
 
     let engine = match stock.load().await {
@@ -110,14 +112,24 @@ impl Fleet {
     ) -> Result<Self, Failure> {
         let routes =
             sockets.roles.iter().map(|(domain, _, bound)| domain.route(listen::url(*bound))).collect();
-        let own = GatewayConfig { routes, server: config.server.clone(), ..GatewayConfig::default() };
-        let gateway = Gateway::new(own).map_err(|e| Failure::new(Exit::CannotServe, e.to_string()))?;
+        let own = GatewayConfig {
+            routes,
+            access: config.access.clone(),
+            server: config.server.clone(),
+            ..GatewayConfig::default()
+        };
+        let gateway = Gateway::new(own).map_err(|e| Failure::usage(e.to_string()))?;
         let gateway = gateway.metrics(metrics);
         let health = gateway.health();
+        let inner = ServerConfig {
+            tls: TlsConfig::default(),
+            max_connection_age: Duration::ZERO,
+            ..config.server.clone()
+        };
         let roles_stop = CancellationToken::new();
         let (mut servers, mut fills) = (Vec::new(), Vec::new());
         for (domain, listener, _) in sockets.roles {
-            let (server, fill) = server(domain, &config.server, metrics);
+            let (server, fill) = server(domain, &inner, metrics);
             // A role that ends before its time takes the fleet with it, so that somebody notices.
             let end = stop.clone().drop_guard();
             let serve = server.serve(listener, roles_stop.clone().cancelled_owned());

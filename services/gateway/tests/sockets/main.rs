@@ -4,6 +4,7 @@
 #![allow(clippy::panic, clippy::unwrap_used)]
 #![allow(unreachable_pub, dead_code, reason = "the support is shared with the tests of the chassis")]
 
+mod access;
 mod fleet;
 mod forward;
 mod lost;
