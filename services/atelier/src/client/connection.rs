@@ -75,7 +75,8 @@ impl Connection {
     /// Connects.
     ///
     /// # Errors
-    /// `Usage` for an address that is none, and for files and keys that cannot be used; `Unavailable` where nobody answers.
+    /// `Usage` for an address that is none, and for files and keys that cannot be used; `Unavailable` where
+    /// nobody answers.
     pub(crate) async fn open(args: &ServerArgs) -> Result<Self, Failure> {
         let address = address(&args.server)?;
         let endpoint = Endpoint::from_shared(address.clone())

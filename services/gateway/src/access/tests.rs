@@ -90,3 +90,16 @@ fn a_wrong_file_is_told_with_key_and_field() {
     assert!(wrong(&format!("{a}requests_per_second = 2\nburst = 0.5")).contains("burst is 0.5"));
     assert!(wrong(&format!("{a}rate = 2")).contains("rate"));
 }
+
+#[test]
+fn a_key_goes_no_further_than_the_door_let_in_or_not() {
+    let access = access(&format!("[[key]]\nname = \"a\"\nsha256 = \"{ABC}\""));
+    for (key, let_in) in [("abc", true), ("abd", false)] {
+        let mut request = Request::default();
+        request.headers_mut().insert(AUTHORIZATION, format!("Bearer {key}").parse().unwrap());
+        request.headers_mut().insert(API_KEY, key.parse().unwrap());
+        request.headers_mut().insert("x-request-id", "1".parse().unwrap());
+        assert_eq!(access.admit(&mut request).is_ok(), let_in);
+        assert_eq!(request.headers().len(), 1, "{:?}", request.headers());
+    }
+}
