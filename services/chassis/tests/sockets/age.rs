@@ -1,8 +1,10 @@
 //! What becomes of connections that grow old.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use atelier_chassis::ServerConfig;
+use hyper_util::client::legacy::connect::HttpInfo;
 use tonic::Code;
 
 use crate::support::{Running, Script, client, config, eventually, generate, next_text, score, text_role};
@@ -25,10 +27,14 @@ async fn an_old_connection_ends_without_a_lost_call_and_its_stream_ends_whole() 
     let mut stream = client.generate(generate("pause 1500")).await.unwrap().into_inner();
     assert_eq!(next_text(&mut stream).await.unwrap().unwrap(), "first");
     // Over several ages; each call would fail where a connection was merely dropped.
+    let mut connections = BTreeSet::new();
     for call in 0..100 {
-        client.score(score("abc")).await.unwrap_or_else(|status| panic!("call {call}: {status:?}"));
+        let answer = client.score(score("abc")).await;
+        let answer = answer.unwrap_or_else(|status| panic!("call {call}: {status:?}"));
+        connections.insert(answer.extensions().get::<HttpInfo>().unwrap().local_addr());
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    assert!(connections.len() > 1, "new calls went to new connections: {connections:?}");
     assert_eq!(next_text(&mut stream).await.unwrap().unwrap(), "last");
     assert_eq!(next_text(&mut stream).await.unwrap(), None, "the stream ended well");
 }
