@@ -22,7 +22,10 @@ pub type Transport = Client<HttpConnector, Body>;
 
 /// A transport with connections of its own.
 pub fn transport() -> Transport {
-    Client::builder(TokioExecutor::new()).http2_only(true).build_http()
+    let mut connector = HttpConnector::new();
+    // Or a small message waits for the acknowledgement of its headers.
+    connector.set_nodelay(true);
+    Client::builder(TokioExecutor::new()).http2_only(true).build(connector)
 }
 
 impl Fleet {

@@ -38,10 +38,17 @@ impl Start {
 
     /// `atelier serve gateway` before these roles, on a free port.
     pub fn gateway<'a>(routes: impl IntoIterator<Item = (&'a str, SocketAddr)>) -> Self {
+        let routes: Vec<_> = routes.into_iter().map(|(role, address)| (role, vec![address])).collect();
+        Self::balanced("127.0.0.1:0", &routes)
+    }
+
+    /// `atelier serve gateway` before roles of several processes each, on this address.
+    pub fn balanced(listen: &str, routes: &[(&str, Vec<SocketAddr>)]) -> Self {
         let mut command = atelier();
-        command.args(["serve", "gateway", "--listen", "127.0.0.1:0"]);
-        for (role, address) in routes {
-            command.args(["--route", &format!("{role}=http://{address}")]);
+        command.args(["serve", "gateway", "--listen", listen]);
+        for (role, addresses) in routes {
+            let uris: Vec<String> = addresses.iter().map(|address| format!("http://{address}")).collect();
+            command.args(["--route", &format!("{role}={}", uris.join(","))]);
         }
         Self { command, role: Some("gateway") }.logged()
     }

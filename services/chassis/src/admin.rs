@@ -1,15 +1,18 @@
-//! The operator's door: metrics, queues and the log filter, over HTTP/1 on a port of its own.
+//! The operator's door: metrics, queues, probes and the log filter, over HTTP/1 on a port of its own.
 //!
 //! | path | method | |
 //! | --- | --- | --- |
 //! | `/metrics` | GET | [`Metrics`], in the text format of Prometheus |
 //! | `/debug/queues` | GET | [`Queues`], as JSON |
+//! | `/livez` | GET | 200 as long as the process answers anything, models or not, draining or not |
+//! | `/readyz` | GET | 200 where the server as a whole says SERVING, as `grpc.health.v1` does, else 503 |
 //! | `/log` | GET | what is logged |
 //! | `/log` | PUT | sets it to the body, as of now |
 //!
 //! Nothing in it is secret, but whoever reaches it can change what is logged: it listens only where it is told
 //! to, and that should be no address that callers can reach.
 
+mod probes;
 mod queues;
 mod routes;
 
@@ -28,6 +31,7 @@ use tokio::task::JoinSet;
 
 use crate::metrics::Metrics;
 use crate::telemetry::LogFilter;
+pub use probes::Probes;
 pub use queues::Queues;
 
 /// A scraper, its stand-in, and a few people; more wait.
@@ -53,6 +57,8 @@ pub struct Admin {
     pub metrics: Metrics,
     /// What waits and runs.
     pub queues: Queues,
+    /// Whether it is ready.
+    pub probes: Probes,
     /// What is logged.
     pub log: Option<LogFilter>,
 }
@@ -60,7 +66,12 @@ pub struct Admin {
 impl Admin {
     /// Of this process, whose log has this filter.
     pub fn of_process(log: LogFilter) -> Self {
-        Self { metrics: Metrics::of_process(), queues: Queues::default(), log: Some(log) }
+        Self {
+            metrics: Metrics::of_process(),
+            queues: Queues::default(),
+            probes: Probes::default(),
+            log: Some(log),
+        }
     }
 
     /// Serves until it is dropped.

@@ -26,6 +26,10 @@ pub const PATH_PREFIX: &str = "/grpc.health.v1.Health/";
 /// The name under which a server reports on itself as a whole.
 pub const OVERALL: &str = "";
 
+/// The name under which a server says SERVING from its first moment to its last: it tells of the process, where the
+/// others tell of models and roles, for which no process should be killed.
+pub const LIVENESS: &str = "liveness";
+
 /// Names that callers watch without their existing are kept, so there must not be any number of them.
 const MAX_WATCHED_UNKNOWN: usize = 1024;
 
@@ -43,10 +47,11 @@ struct State {
 }
 
 impl Health {
-    /// Everything, and each of these services, is NOT_SERVING.
+    /// Everything, and each of these services, is NOT_SERVING; but [`LIVENESS`] is SERVING, and stays so.
     pub fn new<N: Into<String>>(services: impl IntoIterator<Item = N>) -> Self {
         let health = Self::default();
         health.set(OVERALL, false);
+        health.set(LIVENESS, true);
         for service in services {
             health.set(service, false);
         }
@@ -120,7 +125,7 @@ impl State {
     }
 
     fn set_all(&mut self, status: ServingStatus) {
-        for sender in self.services.values() {
+        for (_, sender) in self.services.iter().filter(|(name, _)| *name != LIVENESS) {
             sender.send_if_modified(|current| {
                 *current != ServingStatus::ServiceUnknown && std::mem::replace(current, status) != status
             });
@@ -129,7 +134,7 @@ impl State {
 
     fn known(&self) -> Vec<String> {
         let known = self.services.iter().filter(|(_, s)| *s.borrow() != ServingStatus::ServiceUnknown);
-        known.map(|(name, _)| name.clone()).filter(|name| name != OVERALL).collect()
+        known.map(|(name, _)| name.clone()).filter(|name| name != OVERALL && name != LIVENESS).collect()
     }
 }
 
@@ -176,6 +181,7 @@ mod tests {
         for name in [OVERALL, "a.A", "b.B"] {
             assert_eq!(check(&health, name).await.unwrap(), not_serving);
         }
+        assert_eq!(check(&health, LIVENESS).await.unwrap(), serving, "the process lives while models load");
         health.set("a.A", true);
         assert_eq!(check(&health, "a.A").await.unwrap(), serving);
         assert_eq!(check(&health, "b.B").await.unwrap(), not_serving);
@@ -187,6 +193,7 @@ mod tests {
         for name in [OVERALL, "a.A", "b.B"] {
             assert_eq!(check(&health, name).await.unwrap(), not_serving);
         }
+        assert_eq!(check(&health, LIVENESS).await.unwrap(), serving, "and while it drains");
     }
 
     #[tokio::test]

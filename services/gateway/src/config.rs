@@ -16,7 +16,9 @@ pub struct Route {
     pub role: String,
     /// The full names of its services: "atelier.text.v1.TextService".
     pub services: Vec<String>,
-    /// Where it listens: "http://127.0.0.1:50061", or "https://…" where it speaks TLS.
+    /// Where it listens: "http://127.0.0.1:50061", or "https://…" where it speaks TLS; several separated by commas.
+    /// A host's name stands for every address that it resolves to, each of which is taken for one of the role's
+    /// processes.
     pub uri: String,
 }
 
@@ -28,6 +30,9 @@ pub struct GatewayConfig {
     pub routes: Vec<Route>,
     /// How long connecting to a role may take, in milliseconds. Default 2000.
     pub connect_timeout_ms: u64,
+    /// How often the names of the routes are looked up again. Default "5s". Sooner where a role cannot be reached.
+    #[serde(with = "humantime_serde")]
+    pub resolve_interval: Duration,
     /// What the gateway shows of itself to roles that speak TLS, and whom it believes.
     pub upstream_tls: ClientTls,
     /// Who may call.
@@ -41,6 +46,7 @@ impl Default for GatewayConfig {
         Self {
             routes: Vec::new(),
             connect_timeout_ms: 2000,
+            resolve_interval: Duration::from_secs(5),
             upstream_tls: ClientTls::default(),
             access: AccessConfig::default(),
             server: ServerConfig::default(),

@@ -1,7 +1,7 @@
-//! The gateway's health follows that of the roles, service by service.
+//! The gateway's health follows that of the roles: a service is served where any endpoint of its role serves it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use atelier_chassis::{Health, health::OVERALL};
@@ -12,53 +12,106 @@ use tonic_health::pb::health_client::HealthClient;
 
 use crate::backend::Backend;
 use crate::inference::{Catalog, SERVICE_NAME as INFERENCE_SERVICE};
+use crate::upstream::Endpoint;
 
-/// How long to wait before a role that was lost is asked again: doubled each time, up to the last.
+/// How long to wait before an endpoint that was lost is asked again: doubled each time, up to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LAST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Follows every service of every role, until the set is dropped. `own` is the name of the service that
-/// the gateway answers itself from what the roles say. Raw tensors are served where any role serves them; the
-/// models of a role that is lost leave the catalog.
+/// Finds the endpoints of every role and follows every service of each, until the set is dropped. `own` is the name
+/// of the service that the gateway answers itself from what the roles say. Raw tensors are served where any role
+/// serves them; the models of a role that is lost leave the catalog.
 pub(crate) fn start(
     health: Health,
     backends: &[Arc<Backend>],
     catalog: &Arc<Catalog>,
     own: &'static str,
 ) -> JoinSet<()> {
-    let services = backends.iter().flat_map(|backend| backend.services.clone());
-    let all: Arc<[String]> = services.chain([INFERENCE_SERVICE.to_owned()]).collect();
-    let inferring: Arc<[AtomicBool]> = backends.iter().map(|_| AtomicBool::new(false)).collect();
+    let fleet = Arc::new(Fleet { health, backends: backends.to_vec(), catalog: Arc::clone(catalog), own });
     let mut tasks = JoinSet::new();
-    for (place, backend) in backends.iter().enumerate() {
-        let inference = INFERENCE_SERVICE.to_owned();
-        for service in backend.services.iter().chain([&inference]) {
-            let follow = Follow {
-                health: health.clone(),
-                backend: Arc::clone(backend),
-                place,
-                service: service.clone(),
-                all: Arc::clone(&all),
-                inferring: Arc::clone(&inferring),
-                catalog: Arc::clone(catalog),
-                own,
-            };
-            tasks.spawn(follow.run());
-        }
+    for backend in backends {
+        tasks.spawn(backend.upstream.clone().discover());
+        tasks.spawn(Arc::clone(&fleet).follow(Arc::clone(backend)));
     }
     tasks
 }
 
-struct Follow {
+struct Fleet {
     health: Health,
-    backend: Arc<Backend>,
-    place: usize,
-    service: String,
-    all: Arc<[String]>,
-    /// Which roles serve raw tensors.
-    inferring: Arc<[AtomicBool]>,
+    backends: Vec<Arc<Backend>>,
     catalog: Arc<Catalog>,
     own: &'static str,
+}
+
+impl Fleet {
+    /// Follows the endpoints of a role, as they come and go.
+    async fn follow(self: Arc<Self>, backend: Arc<Backend>) {
+        let mut changes = backend.upstream.endpoints();
+        let mut following = HashMap::new();
+        loop {
+            let endpoints = changes.borrow_and_update().clone();
+            following.retain(|id, _| endpoints.iter().any(|endpoint| endpoint.id() == *id));
+            for endpoint in endpoints.iter() {
+                following.entry(endpoint.id()).or_insert_with(|| self.endpoint(&backend, endpoint));
+            }
+            // One that is gone may have been the last to serve.
+            for service in services(&backend) {
+                self.publish(&backend, service);
+            }
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Follows every service of an endpoint, until the set is dropped.
+    fn endpoint(self: &Arc<Self>, backend: &Arc<Backend>, endpoint: &Arc<Endpoint>) -> JoinSet<()> {
+        let follow = |service: &str| Follow {
+            fleet: Arc::clone(self),
+            backend: Arc::clone(backend),
+            endpoint: Arc::clone(endpoint),
+            service: service.to_owned(),
+        };
+        services(backend).map(|service| follow(service).run()).collect()
+    }
+
+    /// Says of a service of a role what its endpoints say.
+    fn publish(&self, backend: &Backend, service: &str) {
+        let serves = |backend: &Backend| {
+            let endpoints = backend.upstream.endpoints();
+            endpoints.borrow().iter().any(|endpoint| endpoint.is_serving(service) == Some(true))
+        };
+        let serving = if service == INFERENCE_SERVICE {
+            if !serves(backend) {
+                self.catalog.forget(backend);
+            }
+            self.backends.iter().any(|backend| serves(backend))
+        } else {
+            serves(backend)
+        };
+        if self.health.is_serving(service) != Some(serving) {
+            tracing::info!(role = backend.role, service, serving, "a role's health changed");
+        }
+        self.health.set(service, serving);
+        // A door with nothing behind it is not ready; one role that is down does not close it.
+        let mut all = self.backends.iter().flat_map(|backend| services(backend));
+        let any = all.any(|service| self.health.is_serving(service) == Some(true));
+        self.health.set(self.own, any);
+        self.health.set(OVERALL, any);
+    }
+}
+
+/// The services that are followed of a role.
+fn services(backend: &Backend) -> impl Iterator<Item = &str> {
+    backend.services.iter().map(String::as_str).chain([INFERENCE_SERVICE])
+}
+
+/// One service of one endpoint.
+struct Follow {
+    fleet: Arc<Fleet>,
+    backend: Arc<Backend>,
+    endpoint: Arc<Endpoint>,
+    service: String,
 }
 
 impl Follow {
@@ -74,9 +127,9 @@ impl Follow {
         }
     }
 
-    /// Watches until the role is lost; says whether it was there at all.
+    /// Watches until the endpoint is lost; says whether it was there at all.
     async fn watch(&self) -> bool {
-        let mut client = HealthClient::new(self.backend.channel.clone());
+        let mut client = HealthClient::new(self.endpoint.channel.clone());
         let request = HealthCheckRequest { service: self.service.clone() };
         let Ok(answers) = client.watch(request).await else { return false };
         let mut answers = answers.into_inner();
@@ -89,28 +142,7 @@ impl Follow {
     }
 
     fn set(&self, serving: bool) {
-        let mut serving = serving;
-        if self.service == INFERENCE_SERVICE {
-            if !serving {
-                self.catalog.forget(&self.backend);
-            }
-            if let Some(own) = self.inferring.get(self.place) {
-                own.store(serving, Ordering::Release);
-            }
-            serving = self.inferring.iter().any(|role| role.load(Ordering::Acquire));
-        }
-        if self.health.is_serving(&self.service) != Some(serving) {
-            tracing::info!(
-                role = self.backend.role,
-                service = self.service,
-                serving,
-                "a role's health changed"
-            );
-        }
-        self.health.set(self.service.as_str(), serving);
-        // A door with nothing behind it is not ready; one role that is down does not close it.
-        let any = self.all.iter().any(|service| self.health.is_serving(service) == Some(true));
-        self.health.set(self.own, any);
-        self.health.set(OVERALL, any);
+        self.endpoint.set_serving(&self.service, serving);
+        self.fleet.publish(&self.backend, &self.service);
     }
 }

@@ -4,20 +4,19 @@ mod body;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::error::Error;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use atelier_chassis::deadline::{GRPC_TIMEOUT, format_timeout};
 use atelier_chassis::telemetry::propagation;
 use atelier_chassis::{Deadline, Request, Response, ResponseFuture, ServiceError};
-use http::{Extensions, HeaderValue, Version};
-use tonic::TimeoutExpired;
-use tower::{Service, ServiceExt};
+use http::{Extensions, Version};
+use tonic::Code;
+use tower::Service;
 
 use crate::backend::Backend;
 use crate::inference::{Fate, Inference, SERVICE_NAME};
 use crate::tally::Forwarded;
+use crate::upstream::service_of;
 
 /// Goes by the service's name in the path, `/package.Service/Method`.
 #[derive(Debug, Clone)]
@@ -77,47 +76,27 @@ impl Service<Request> for Forward {
 async fn forward(mut request: Request, backend: Arc<Backend>) -> Response {
     prepare(&mut request);
     let forwarded = Forwarded::begin(backend);
-    match forwarded.backend().channel.clone().oneshot(request).await {
-        Ok(response) => body::Watched::wrap(response, forwarded),
-        Err(error) => failed(forwarded.backend(), &error).into_response(),
+    match forwarded.backend().upstream.send(request).await {
+        Ok((response, visit)) => body::Watched::wrap(response, forwarded, visit),
+        Err(error) => {
+            if error.code() == Code::Unavailable {
+                forwarded.backend().tally.unreachable();
+            }
+            error.into_response()
+        }
     }
-}
-
-/// The name of the service in a gRPC path.
-fn service_of(path: &str) -> Option<&str> {
-    path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|(service, _)| service)
 }
 
 /// Makes of a request that we received the one that we send.
 fn prepare(request: &mut Request) {
     let deadline = Deadline::from_extensions(request.extensions());
-    // What is there concerns our side of the door: the peer's address, the deadline as an instant.
+    // What is there concerns our side of the door, such as the peer's address; but the deadline goes with the call.
     *request.extensions_mut() = Extensions::new();
+    if let Some(deadline) = deadline {
+        request.extensions_mut().insert(deadline);
+    }
     *request.version_mut() = Version::HTTP_2;
     let headers = request.headers_mut();
     headers.remove(http::header::HOST);
-    if let Some(deadline) = deadline {
-        // Less what was used here.
-        if let Ok(timeout) = HeaderValue::try_from(format_timeout(deadline.remaining())) {
-            headers.insert(GRPC_TIMEOUT, timeout);
-        }
-    }
     propagation::inject(headers);
-}
-
-/// Why a role gave no answer at all.
-fn failed(backend: &Backend, error: &tonic::transport::Error) -> ServiceError {
-    if chain(error).any(<dyn Error>::is::<TimeoutExpired>) {
-        // The channel watches the header too, and may be the first to see it pass.
-        return ServiceError::deadline_passed();
-    }
-    let error = chain(error).map(ToString::to_string).collect::<Vec<_>>().join(": ");
-    tracing::warn!(role = backend.role, error, "cannot forward");
-    backend.tally.unreachable();
-    ServiceError::unavailable(format!("the {} role cannot be reached", backend.role))
-}
-
-/// An error and what is behind it.
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
 }

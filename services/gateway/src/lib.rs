@@ -31,6 +31,7 @@ mod forward;
 mod inference;
 mod models;
 mod tally;
+mod upstream;
 
 use std::sync::Arc;
 

@@ -66,7 +66,7 @@ struct Fleet {
 }
 
 async fn list(backend: &Backend, request: Request<ListModelsRequest>) -> Result<Vec<Model>, Status> {
-    let mut client = ModelServiceClient::new(backend.channel.clone()).max_decoding_message_size(usize::MAX);
+    let mut client = ModelServiceClient::new(backend.upstream.clone()).max_decoding_message_size(usize::MAX);
     match client.list_models(request).await {
         Ok(answer) => Ok(answer.into_inner().models),
         // A role that serves no models.

@@ -93,6 +93,36 @@ fn show(backend: &Backend, health: &Health, exposition: &mut Exposition) {
             read(count) as f64,
         );
     }
+    for (again, count) in backend.upstream.counts().again() {
+        exposition.counter(
+            "atelier_gateway_retries_total",
+            "Calls that were sent again, to another endpoint where there is one, before any of an answer.",
+            &[role, ("reason", again.name())],
+            count as f64,
+        );
+    }
+    exposition.counter(
+        "atelier_gateway_retries_refused_total",
+        "Calls that were not sent again because too many others had been of late.",
+        &labels,
+        backend.upstream.counts().over_budget() as f64,
+    );
+    exposition.counter(
+        "atelier_gateway_ejections_total",
+        "How often an endpoint that kept failing was left alone for a while.",
+        &labels,
+        backend.upstream.counts().left_alone() as f64,
+    );
+    let endpoints = backend.upstream.endpoints().borrow().clone();
+    let ejected = endpoints.iter().filter(|endpoint| endpoint.is_out()).count();
+    for (state, count) in [("ejected", ejected), ("in_use", endpoints.len() - ejected)] {
+        exposition.gauge(
+            "atelier_gateway_endpoints",
+            "Addresses that a role was found at, and whether calls go there.",
+            &[role, ("state", state)],
+            count as f64,
+        );
+    }
     for service in &backend.services {
         exposition.gauge(
             "atelier_gateway_service_serving",

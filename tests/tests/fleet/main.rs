@@ -13,6 +13,7 @@ mod python;
 mod refusals;
 mod reload;
 mod roles;
+mod rolling;
 mod segmentation;
 mod shutdown;
 mod speech;

@@ -90,6 +90,9 @@ pub(crate) struct GatewayRoleConfig {
     pub(crate) listen: SocketAddr,
     /// How long connecting to a role may take, in milliseconds. Default 2000.
     pub(crate) connect_timeout_ms: u64,
+    /// How often the names of the routes are looked up again. Default "5s".
+    #[serde(with = "humantime_serde")]
+    pub(crate) resolve_interval: Duration,
     /// What it shows of itself to roles that speak TLS, and whom it believes.
     pub(crate) upstream_tls: ClientTls,
     /// Who may call.
@@ -189,11 +192,12 @@ impl Default for RoleConfig {
 
 impl Default for GatewayRoleConfig {
     fn default() -> Self {
-        let GatewayConfig { routes, connect_timeout_ms, upstream_tls, access, server } =
+        let GatewayConfig { routes, connect_timeout_ms, resolve_interval, upstream_tls, access, server } =
             GatewayConfig::default();
         Self {
             listen: loopback(GATEWAY_PORT),
             connect_timeout_ms,
+            resolve_interval,
             upstream_tls,
             access,
             server,

@@ -50,7 +50,7 @@ pub(crate) struct CommonFlags {
     /// How log lines look: text or json
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
-    /// Where the operator's port listens: /metrics, /debug/queues and /log [default: nowhere]
+    /// Where the operator's port listens: /metrics, /debug/queues, /livez, /readyz and /log [default: nowhere]
     #[arg(long, value_name = "ADDRESS")]
     admin_listen: Option<SocketAddr>,
 }

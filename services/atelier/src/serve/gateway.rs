@@ -19,11 +19,21 @@ pub(super) async fn run(config: GatewayRoleConfig, admin: Admin) -> Result<(), F
             "the gateway has no role to forward to: name each with --route ROLE=URL, or as [[routes]] in the file",
         ));
     }
-    let GatewayRoleConfig { connect_timeout_ms, upstream_tls, access, server, routes, .. } = config;
+    let GatewayRoleConfig {
+        connect_timeout_ms, resolve_interval, upstream_tls, access, server, routes, ..
+    } = config;
     super::check(&server)?;
-    let gateway = Gateway::new(GatewayConfig { routes, connect_timeout_ms, upstream_tls, access, server })
-        .map_err(|e| Failure::usage(e.to_string()))?
-        .metrics(&admin.metrics);
+    let gateway = Gateway::new(GatewayConfig {
+        routes,
+        connect_timeout_ms,
+        resolve_interval,
+        upstream_tls,
+        access,
+        server,
+    })
+    .map_err(|e| Failure::usage(e.to_string()))?
+    .metrics(&admin.metrics);
+    admin.probes.follow(gateway.health());
     let (listener, _) = listen::bind("gateway", config.listen).await?;
     ended("gateway", tokio::spawn(gateway.serve(listener, stop.cancelled_owned())).await)
 }

@@ -198,6 +198,7 @@ pub(super) async fn run(domain: Domain, config: RoleConfig, admin: Admin) -> Res
     let reload = Reload::new(config.models.clone(), domain.kinds().to_vec(), period, grace);
     let stock = Stock::open(config.models, domain.kinds().to_vec(), engine).await?;
     let (server, fill) = server(domain, &config.server, &admin.metrics);
+    admin.probes.follow(server.health());
     let serving = tokio::spawn(server.serve(listener, stop.clone().cancelled_owned()));
     let engine = match stock.load().await {
         Ok(engine) => engine,

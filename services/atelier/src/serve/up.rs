@@ -42,6 +42,7 @@ pub(super) async fn run(config: UpConfig, admin: Admin) -> Result<(), Failure> {
     let address = listen::public_url(sockets.gateway.1, config.server.tls.is_on());
     let mut fleet = Fleet::start(sockets, &config, &admin.metrics, &stop)?;
 
+    admin.probes.follow(fleet.health.clone());
     let engine = match stock.load().await {
         Ok(engine) => engine,
         Err(failure) => {

@@ -33,14 +33,19 @@ where
         ("/debug/queues", &Method::GET) => {
             answer_with(StatusCode::OK, JSON, format!("{:#}\n", admin.queues.dump()))
         }
+        ("/livez", &Method::GET) => say(StatusCode::OK, "alive"),
+        ("/readyz", &Method::GET) => match admin.probes.is_ready() {
+            true => say(StatusCode::OK, "ready"),
+            false => say(StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+        },
         ("/log", &Method::GET) => match &admin.log {
             Some(log) => say(StatusCode::OK, &log.current()),
             None => no_log(),
         },
         ("/log", &Method::PUT) => set_log(admin, request.into_body()).await,
-        ("/metrics" | "/debug/queues", _) => not_allowed("GET"),
+        ("/metrics" | "/debug/queues" | "/livez" | "/readyz", _) => not_allowed("GET"),
         ("/log", _) => not_allowed("GET, PUT"),
-        _ => say(StatusCode::NOT_FOUND, "there is /metrics, /debug/queues and /log"),
+        _ => say(StatusCode::NOT_FOUND, "there is /metrics, /debug/queues, /livez, /readyz and /log"),
     }
 }
 
@@ -113,13 +118,30 @@ mod tests {
     async fn what_there_is_not_is_404_and_what_cannot_be_done_is_405() {
         assert_eq!(ask("GET", "/").await.0, 404);
         assert_eq!(ask("GET", "/metrics/").await.0, 404);
-        assert!(ask("GET", "/healthz").await.1.contains("/metrics, /debug/queues and /log"));
-        for path in ["/metrics", "/debug/queues"] {
+        assert!(ask("GET", "/healthz").await.1.contains("/metrics, /debug/queues, /livez, /readyz and /log"));
+        for path in ["/metrics", "/debug/queues", "/livez", "/readyz"] {
             let (status, line, allow) = ask("POST", path).await;
             assert_eq!((status, allow.as_deref()), (405, Some("GET")));
             assert_eq!(line, "must be GET\n");
         }
         assert_eq!(ask("DELETE", "/log").await.2.as_deref(), Some("GET, PUT"));
+    }
+
+    #[tokio::test]
+    async fn a_process_lives_before_it_is_ready_and_after() {
+        let admin = Admin::default();
+        let ask = async |path: &str| {
+            let request = Request::builder().uri(path).body(Full::<Bytes>::default()).unwrap();
+            answer(&admin, request).await.status().as_u16()
+        };
+        assert_eq!((ask("/livez").await, ask("/readyz").await), (200, 503), "nothing is there yet");
+        let health = crate::Health::new(["a.A"]);
+        admin.probes.follow(health.clone());
+        assert_eq!((ask("/livez").await, ask("/readyz").await), (200, 503), "it loads");
+        health.set_ready();
+        assert_eq!((ask("/livez").await, ask("/readyz").await), (200, 200));
+        health.stop();
+        assert_eq!((ask("/livez").await, ask("/readyz").await), (200, 503), "it drains");
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@
 #![allow(unreachable_pub, reason = "the tests of the gateway use the same support")]
 
 mod age;
+mod authority;
 mod doors;
 mod shutdown;
 mod support;

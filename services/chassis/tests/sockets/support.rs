@@ -161,7 +161,17 @@ impl Running {
     where
         F: Future<Output = Drained> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::run_on(TcpListener::bind("127.0.0.1:0").await.unwrap(), health, serve)
+    }
+
+    pub fn run_on<F>(
+        listener: TcpListener,
+        health: Health,
+        serve: impl FnOnce(TcpListener, Pin<Box<dyn Future<Output = ()> + Send>>) -> F,
+    ) -> Self
+    where
+        F: Future<Output = Drained> + Send + 'static,
+    {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let stopped = Box::pin(async move {
@@ -186,7 +196,10 @@ impl Running {
 pub type Transport = Client<HttpConnector, Body>;
 
 pub fn transport() -> Transport {
-    Client::builder(TokioExecutor::new()).http2_only(true).build_http()
+    let mut connector = HttpConnector::new();
+    // Or a small message waits for the acknowledgement of its headers.
+    connector.set_nodelay(true);
+    Client::builder(TokioExecutor::new()).http2_only(true).build(connector)
 }
 
 pub fn origin(address: SocketAddr) -> http::Uri {

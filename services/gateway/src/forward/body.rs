@@ -11,21 +11,23 @@ use tonic::Status;
 use tonic::body::Body;
 
 use crate::tally::Forwarded;
+use crate::upstream::Visit;
 
 /// Passes a role's answer on as it is. Where it breaks off, because the role was killed or the network
 /// went, the caller is told so with UNAVAILABLE in place of a reset stream that says nothing.
 pub(super) struct Watched {
     inner: Option<Body>,
     forwarded: Forwarded,
+    _visit: Visit,
 }
 
 impl Watched {
-    pub(super) fn wrap(response: Response, forwarded: Forwarded) -> Response {
+    pub(super) fn wrap(response: Response, forwarded: Forwarded, visit: Visit) -> Response {
         // An answer of headers alone has its status there, and no body that could break off.
         if response.headers().contains_key("grpc-status") {
             return response;
         }
-        response.map(|inner| Body::new(Self { inner: Some(inner), forwarded }))
+        response.map(|inner| Body::new(Self { inner: Some(inner), forwarded, _visit: visit }))
     }
 
     fn broke_off(&self, error: &str) -> Frame<Bytes> {

@@ -13,6 +13,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status};
 
 use crate::backend::Backend;
+use crate::upstream::Upstream;
 
 /// How long a role may take to say what it has.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -29,7 +30,7 @@ pub(crate) struct Catalog {
 }
 
 /// A client of a role.
-pub(super) type Client = GrpcInferenceServiceClient<tonic::transport::Channel>;
+pub(super) type Client = GrpcInferenceServiceClient<Upstream>;
 
 impl Catalog {
     /// Nothing is known yet of these roles.
@@ -86,7 +87,7 @@ impl Catalog {
             if let Some(id) = metadata.get("x-request-id") {
                 request.metadata_mut().insert("x-request-id", id.clone());
             }
-            let client = Client::new(backend.channel.clone()).max_decoding_message_size(usize::MAX);
+            let client = Client::new(backend.upstream.clone()).max_decoding_message_size(usize::MAX);
             let answer = tokio::time::timeout(PATIENCE, ask(client, request));
             async move {
                 let answer = answer.await.unwrap_or_else(|_| Err(Status::deadline_exceeded("took too long")));

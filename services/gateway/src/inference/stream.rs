@@ -130,10 +130,6 @@ impl Spread {
     }
 
     async fn open(&self, backend: &Backend) -> Result<(mpsc::Sender<Bytes>, Answers), Status> {
-        let lost = |error: tonic::transport::Error| {
-            tracing::warn!(role = backend.role, %error, "cannot open a stream");
-            Status::from(ServiceError::unavailable(format!("the {} role cannot be reached", backend.role)))
-        };
         let (sender, receiver) = mpsc::channel(OVERLAP);
         let receiver =
             futures_util::stream::unfold(receiver, |mut receiver: mpsc::Receiver<Bytes>| async move {
@@ -145,8 +141,8 @@ impl Spread {
             request.set_timeout(deadline.remaining());
         }
         let mut client =
-            tonic::client::Grpc::new(backend.channel.clone()).max_decoding_message_size(usize::MAX);
-        client.ready().await.map_err(lost)?;
+            tonic::client::Grpc::new(backend.upstream.clone()).max_decoding_message_size(usize::MAX);
+        client.ready().await?;
         let answers = client.streaming(request, PathAndQuery::from_static(PATH), Raw).await?.into_inner();
         Ok((sender, Arc::new(Mutex::new(answers))))
     }

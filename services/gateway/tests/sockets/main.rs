@@ -5,6 +5,9 @@
 #![allow(unreachable_pub, dead_code, reason = "the support is shared with the tests of the chassis")]
 
 mod access;
+#[path = "../../../chassis/tests/sockets/authority.rs"]
+mod authority;
+mod balance;
 mod fleet;
 mod forward;
 mod lost;
