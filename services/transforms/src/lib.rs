@@ -4,6 +4,7 @@
 //! is the same code is what makes a measured figure one of what is served. Everything here is arithmetic on
 //! memory: no files, no clocks, no threads, no inference.
 
+pub mod clusters;
 pub mod segmentation;
 pub mod speech;
 pub mod telemetry;

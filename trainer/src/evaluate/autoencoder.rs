@@ -94,7 +94,7 @@ pub(super) fn evaluate(
         figures,
         notes: vec![
             "psnr_db: mean of each image's".into(),
-            "probe: softmax regression on the frozen encoder's features; clusters: k-means on whitened codes of the train images"
+            "probe: softmax regression on the frozen encoder's features; clusters: spectral clustering of the test images' codes, as the client does it, without their classes; by k-means: centres of the whitened codes of train images"
                 .into(),
             "people, two_convolutions and resnet18: from the data set's own page; principal_components: 64 of them"
                 .into(),

@@ -1,10 +1,9 @@
 //! `atelier codec cluster`.
 
-mod k_means;
-
 use std::path::PathBuf;
 
 use atelier_proto::codec::v1::EncodeRequest;
+use atelier_transforms::clusters::{Place, k_means, spectral};
 use image::{DynamicImage, Rgb, RgbImage, imageops};
 use serde_json::json;
 
@@ -15,15 +14,14 @@ use crate::client::model_arg::ModelArgs;
 use crate::files::destination::Destination;
 use crate::files::{input, stdout};
 use crate::picture::{GridArgs, decode, draw, encode};
-use k_means::{Place, k_means};
 
 /// The longest side of a picture in the grid, before scaling.
 const THUMBNAIL: u32 = 96;
 
 /// Sort images into clusters that look alike to a model, drawn as a grid with a row for each.
 ///
-/// The images are encoded by the server; k-means on their codes, here, finds the clusters. The largest stands
-/// first, and in each those images that are nearest to its centre.
+/// The images are encoded by the server; the clusters of their codes are found here. The largest stands first, and in
+/// each those images that are nearest to its centre.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Cluster {
     #[command(flatten)]
@@ -33,6 +31,9 @@ pub(crate) struct Cluster {
     /// How many clusters
     #[arg(long, short = 'k', value_name = "K", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=256))]
     clusters: u32,
+    /// How clusters are found
+    #[arg(long, value_enum, default_value_t = Method::Spectral)]
+    method: Method,
     /// The seed of the centres that are started from
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -48,6 +49,15 @@ pub(crate) struct Cluster {
     /// Print the cluster of each image on stdout, from 0, and how far from its centre it is, as JSON lines
     #[arg(long)]
     json: bool,
+}
+
+/// How clusters are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Method {
+    /// By who is near whom: spectral clustering
+    Spectral,
+    /// By how far an image is from the middle of its cluster
+    KMeans,
 }
 
 /// An image with its code.
@@ -95,7 +105,10 @@ impl Cluster {
         }
         self.enough(coded.len())?;
         let codes: Vec<Vec<f32>> = coded.iter().map(|image| image.code.clone()).collect();
-        let places = k_means(&codes, self.clusters as usize, self.seed);
+        let places = match self.method {
+            Method::Spectral => spectral(&codes, self.clusters as usize, self.seed),
+            Method::KMeans => k_means(&codes, self.clusters as usize, self.seed),
+        };
         if self.json {
             for (image, place) in coded.iter().zip(&places) {
                 let line =
