@@ -10,12 +10,16 @@ use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tonic::body::Body;
 use tonic::{Code, Status};
+use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use crate::metrics::{Call, Meters};
 use crate::request_id::REQUEST_ID;
 use crate::telemetry::propagation;
 use crate::{Inner, Request, RequestId, ResponseFuture};
+
+/// The span of a health check, which is in no trace: they come every few seconds and say nothing.
+pub(crate) const PROBE: &str = "probe";
 
 /// Adds [`Trace`].
 #[derive(Debug, Clone)]
@@ -69,9 +73,14 @@ impl<S: Inner> tower::Service<Request> for Trace<S> {
         request.headers_mut().insert(REQUEST_ID, id.header());
         request.extensions_mut().insert(id.clone());
         let path = request.uri().path();
-        let span = tracing::info_span!("request", role = %self.role, method = %path, request_id = %id.as_str(), key = tracing::field::Empty);
-        propagation::set_parent(&span, request.headers());
         let quiet = path.starts_with(crate::health::PATH_PREFIX);
+        let span = match quiet {
+            true => tracing::debug_span!(PROBE, role = %self.role, method = %path, request_id = %id.as_str()),
+            false => {
+                tracing::info_span!("request", role = %self.role, method = %path, request_id = %id.as_str(), trace_id = Empty, key = Empty)
+            }
+        };
+        propagation::set_parent(&span, request.headers());
         let mut end = End { span: span.clone(), call: self.meters.begin(path), quiet, code: None };
 
         let answer = span.in_scope(|| self.inner.call(request));

@@ -20,4 +20,5 @@ mod speech;
 mod streams;
 mod tensors;
 mod text;
+mod traces;
 mod under_load;

@@ -104,6 +104,23 @@ pub(super) struct Pending {
 pub(super) struct Job {
     pub(super) batch: BatchId,
     pub(super) parts: Vec<(RequestId, Range<usize>, Arc<Vec<Tensor>>)>,
+    /// The callers' spans, in the order of the parts.
+    pub(super) spans: Vec<tracing::Span>,
+}
+
+impl Job {
+    /// A span for the run, in the trace of the first request and linked to those of the others.
+    ///
+    /// At the level of debug, so that it costs nothing where traces are not exported.
+    pub(super) fn span(&self, graph: &str) -> tracing::Span {
+        let Some((first, others)) = self.spans.split_first() else { return tracing::Span::none() };
+        let rows: usize = self.parts.iter().map(|(_, rows, _)| rows.len()).sum();
+        let span = tracing::debug_span!(parent: first, "batch", graph, requests = self.spans.len(), rows);
+        for other in others {
+            span.follows_from(other);
+        }
+        span
+    }
 }
 
 impl Shared {
@@ -130,10 +147,12 @@ impl Shared {
                             self.counts.queue.time(waited);
                         }
                     }
-                    let inputs = |id: &RequestId| state.pending.get(id).map(|p| Arc::clone(&p.inputs));
-                    let parts =
-                        parts.into_iter().filter_map(|(id, r)| inputs(&id).map(|i| (id, r, i))).collect();
-                    job = Some(Job { batch, parts });
+                    let pending = |(id, rows)| {
+                        let pending = state.pending.get(&id)?;
+                        Some(((id, rows, Arc::clone(&pending.inputs)), pending.span.clone()))
+                    };
+                    let (parts, spans) = parts.into_iter().filter_map(pending).unzip();
+                    job = Some(Job { batch, parts, spans });
                 }
                 Action::Terminate { batch } => {
                     if let Some(stop) = state.running.get(&batch) {

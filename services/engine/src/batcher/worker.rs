@@ -53,7 +53,7 @@ pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
         };
         let running = shared.running.hold(job.parts.len());
         let started = Instant::now();
-        let result = run(shared, session.as_mut(), &job);
+        let result = job.span(&shared.setup.name).in_scope(|| run(shared, session.as_mut(), &job));
         drop(pass);
         // From here on nobody stops this batch, so that nobody stops the next one in its place.
         shared.state().running.remove(&job.batch);

@@ -58,7 +58,7 @@ pub(crate) struct TypedLane<C: Cursor> {
     end: oneshot::Sender<Result<(), EngineError>>,
     parked: Arc<AtomicBool>,
     deadline: Option<Instant>,
-    /// The caller's, so that the log says which request it was.
+    /// In the caller's, so that the log says which request it was.
     span: tracing::Span,
     begun: Instant,
     steps: u64,
@@ -74,8 +74,13 @@ impl<C: Cursor> TypedLane<C> {
         let (chunks, received) = mpsc::channel(buffer.max(1));
         let (end, ended) = oneshot::channel();
         let parked = Arc::new(AtomicBool::new(false));
+        // A span of a stream's own, not of each step: at the level of debug, so that it costs nothing where traces
+        // are not exported. Where it is not, the caller's says which request it was.
+        let caller = tracing::Span::current();
+        let own = tracing::debug_span!("stream", graph = shared.setup.name, steps = tracing::field::Empty);
+        let span = if own.is_disabled() { caller } else { own };
         let stream = Stream::new(received, ended, Arc::clone(&parked), deadline, shared);
-        let (span, begun) = (tracing::Span::current(), Instant::now());
+        let begun = Instant::now();
         (Self { cursor, chunks, end, parked, deadline, span, begun, steps: 0 }, stream)
     }
 }
@@ -130,6 +135,7 @@ impl<C: Cursor> Lane for TypedLane<C> {
 
     fn finish(self: Box<Self>, end: Result<(), EngineError>) {
         let (steps, elapsed) = (self.steps, self.begun.elapsed());
+        self.span.record("steps", steps);
         self.span.in_scope(|| match &end {
             Ok(()) => tracing::debug!(steps, ?elapsed, "a stream came to its end"),
             Err(error) => tracing::debug!(steps, ?elapsed, %error, "a stream was ended"),
