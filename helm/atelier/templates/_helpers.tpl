@@ -93,9 +93,9 @@ most (1 s for the last answers, 10 s to send the last traces, 1 s for its thread
 {{- add .Values.shutdown.notReadySeconds .Values.shutdown.drainSeconds 15 -}}
 {{- end -}}
 
-{{/* A value of the configuration as TOML. Helm has whole numbers as floats. */}}
+{{/* A value of the configuration as TOML. Helm has whole numbers as floats too. */}}
 {{- define "atelier.toml" -}}
-{{- if kindIs "string" . }}{{ toJson . }}{{ else if kindIs "bool" . }}{{ . }}{{ else }}{{ int64 . }}{{ end -}}
+{{- if kindIs "string" . }}{{ toJson . }}{{ else if kindIs "bool" . }}{{ . }}{{ else if eq (float64 .) (floor .) }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
 {{- end -}}
 
 {{/* The configuration file of a role. */}}
@@ -112,6 +112,18 @@ most (1 s for the last answers, 10 s to send the last traces, 1 s for its thread
 {{ $key }} = {{ include "atelier.toml" $value }}
 {{ end -}}
 {{- end -}}
+{{- end }}
+{{- if and (eq .name "gateway") .root.Values.tls.secretName }}
+[server.tls]
+certificate = "/etc/atelier-tls/tls.crt"
+key = "/etc/atelier-tls/tls.key"
+{{- if .root.Values.tls.clientCertificates }}
+client_ca = "/etc/atelier-tls/ca.crt"
+{{- end }}
+{{- end }}
+{{- if and (eq .name "gateway") .root.Values.access.secretName }}
+[access]
+keys = "/etc/atelier-access/keys.toml"
 {{- end }}
 [server.shutdown]
 drain = "{{ int64 .root.Values.shutdown.drainSeconds }}s"

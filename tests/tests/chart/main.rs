@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod chart;
+mod door;
 mod golden;
 mod kubernetes;
 mod metrics;

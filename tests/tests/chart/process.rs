@@ -40,13 +40,15 @@ fn the_program_takes_the_command_line_and_the_configuration_of_every_pod() {
     let values = directory.path().join("values.yaml");
     let server = r#"{"max_message_bytes":33554432,"max_concurrent_requests":7,"max_connections":1000000,
         "max_streams_per_connection":8,"max_header_bytes":9000}"#;
-    let telemetry = r#"{"format":"text","filter":"info,a=\"b\"","otlp_endpoint":"http://c:4317"}"#;
+    let telemetry = r#"{"format":"text","filter":"info,a=\"b\"","otlp_endpoint":"http://c:4317",
+        "sample_ratio":0.25}"#;
     let engine = r#"{"parallelism":3,"batching":"fast","max_batch":4,"queue_rows":5,"queue_requests":6,
         "slots":7,"waiting":8,"stream_buffer":9}"#;
     let both = format!(r#""server":{server},"telemetry":{telemetry}"#);
     let worker = format!(r#"{{"enabled":true,"config":{{"engine":{engine},{both}}}}}"#);
     let roles = WORKERS.map(|role| format!(r#""{role}":{worker}"#)).join(",");
-    let gateway = format!(r#""gateway":{{"config":{{"connect_timeout_ms":1234,{both}}}}}"#);
+    let gateway =
+        format!(r#""gateway":{{"config":{{"connect_timeout_ms":1234,"resolve_interval":"7s",{both}}}}}"#);
     std::fs::write(&values, format!(r#"{{"bind":"::","roles":{{{roles},{gateway}}}}}"#)).unwrap();
     let objects = helm.objects(&["--values", values.to_str().unwrap()]);
 
@@ -70,6 +72,7 @@ fn the_program_takes_the_command_line_and_the_configuration_of_every_pod() {
         assert_eq!(config["listen"].as_str().unwrap(), format!("[::]:{port}"));
     }
     assert_eq!(config(&objects, "gateway")["connect_timeout_ms"].as_integer(), Some(1234));
+    assert_eq!(config(&objects, "gateway")["resolve_interval"].as_str(), Some("7s"));
     assert_eq!(config(&objects, "gateway")["routes"].as_array().unwrap().len(), WORKERS.len());
 }
 
@@ -94,7 +97,7 @@ fn the_schema_knows_the_fields_that_the_program_has() {
     let mut server = keys(&text["server"]);
     // That is `shutdown` of the chart, from which the grace period follows.
     assert!(server.remove("shutdown"));
-    // Its files are secrets to be mounted, which the chart does not do: in a cluster that is for a mesh.
+    // Its files are those of the Secret in `tls.secretName`.
     assert!(server.remove("tls"));
     assert_eq!(known("engineConfig"), engine);
     assert_eq!(known("telemetryConfig"), telemetry);

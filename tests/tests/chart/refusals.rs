@@ -3,7 +3,7 @@
 use crate::chart::Helm;
 
 /// Each with `--set-json` and what the refusal must name.
-const REFUSED: [(&str, &str); 30] = [
+const REFUSED: [(&str, &str); 34] = [
     ("colour=1", "additional properties 'colour' not allowed"),
     ("image.name=\"x\"", "at '/image': additional properties 'name' not allowed"),
     ("image.tag=\"a b\"", "at '/image/tag'"),
@@ -15,6 +15,10 @@ const REFUSED: [(&str, &str); 30] = [
     ("shutdown.drainSeconds=\"30s\"", "at '/shutdown/drainSeconds'"),
     ("podSecurity.runAsUser=0", "at '/podSecurity/runAsUser'"),
     ("podSecurity.privileged=true", "at '/podSecurity': additional properties 'privileged' not allowed"),
+    ("tls.certificate=\"a.crt\"", "at '/tls': additional properties 'certificate' not allowed"),
+    ("tls.clientCertificates=true", "tls.clientCertificates: needs tls.secretName"),
+    ("access.secretName=7", "at '/access/secretName'"),
+    ("roles.text.config.telemetry.sample_ratio=2", "at '/roles/text/config/telemetry/sample_ratio'"),
     ("networkPolicy.from=[]", "at '/networkPolicy': additional properties 'from' not allowed"),
     ("roles.video={}", "at '/roles': additional properties 'video' not allowed"),
     ("roles.gateway.enabled=false", "at '/roles/gateway/enabled'"),
