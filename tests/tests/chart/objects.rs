@@ -90,15 +90,14 @@ fn services_are_headless_and_say_that_they_speak_http_2_in_the_clear() {
 }
 
 #[test]
-fn readiness_goes_by_the_health_service_and_liveness_never_does() {
+fn readiness_goes_by_the_health_of_the_whole_and_liveness_by_that_of_the_process() {
     let Some(helm) = Helm::find() else { return };
     let objects = helm.objects(&[]);
     for role in WORKERS.into_iter().chain(["gateway"]) {
         let container = objects.container(role);
         let port = &named(&container["ports"], "grpc")["containerPort"];
         assert_eq!(container["readinessProbe"]["grpc"], json!({ "port": port }));
-        assert_eq!(container["livenessProbe"]["tcpSocket"], json!({ "port": "grpc" }));
-        assert!(container["livenessProbe"]["grpc"].is_null());
+        assert_eq!(container["livenessProbe"]["grpc"], json!({ "port": port, "service": "liveness" }));
         // It would kill what takes long to load.
         assert!(container["startupProbe"].is_null());
     }

@@ -9,6 +9,7 @@ mod hostile;
 mod images;
 mod operations;
 mod pictures;
+mod prometheus;
 mod python;
 mod refusals;
 mod reload;

@@ -109,6 +109,7 @@ async fn a_role_without_a_package_says_what_there_is_and_the_others_serve() {
     let fleet = Start::up(models.path()).start();
     assert_eq!(fleet.is_serving("").await, Some(true));
     assert_eq!(fleet.is_serving(CODEC).await, Some(true));
+    assert_eq!(fleet.is_serving("liveness").await, Some(true), "for Kubernetes' probe");
     for service in [AUDIO, IMAGE, TEXT] {
         assert_eq!(fleet.is_serving(service).await, Some(false), "{service}");
     }
