@@ -68,10 +68,11 @@ async fn a_real_prometheus_scrapes_the_fleet_and_takes_its_rules() {
     let Some(program) = find() else { return };
     let (admin, own) = (free_port(), free_port());
     let fleet = Start::up(&shipped()).env("ATELIER_ADMIN__LISTEN", admin.to_string()).start();
-    for _ in 0..7 {
+    let score = async || {
         let request = ScoreRequest { text: "To be, or not to be".into(), ..Default::default() };
         fleet.text().score(request).await.unwrap();
-    }
+    };
+    score().await;
     let directory = tempfile::tempdir().unwrap();
     let rules = workspace().join("deploy/prometheus/rules.yaml");
     let config = format!(
@@ -89,10 +90,16 @@ async fn a_real_prometheus_scrapes_the_fleet_and_takes_its_rules() {
     let _prometheus = Process(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
 
     eventually("is the fleet scraped", || query(own, "up{job=\"atelier\"}") == [1.0]);
+    // A rate is of what grows from one scrape to the next.
+    let of_step = "atelier_engine_compute_seconds_count{graph=\"step\"}";
+    eventually("is the first call seen", || query(own, of_step).iter().any(|count| *count > 0.0));
+    for _ in 0..6 {
+        score().await;
+    }
     let counted =
         "sum(atelier_request_duration_seconds_count{role=\"gateway\",method=\"Score\",code=\"OK\"})";
     eventually("are the calls counted", || query(own, counted) == [7.0]);
-    assert_eq!(query(own, "min(atelier_ready)"), [1.0]);
+    assert_eq!(query(own, "atelier_ready{role=\"gateway\"}"), [1.0]);
     assert_eq!(query(own, "atelier_gateway_endpoints{backend=\"text\",state=\"in_use\"}"), [1.0]);
     let p99 = "histogram_quantile(0.99, sum by (le) (rate(atelier_engine_compute_seconds_bucket[1m])))";
     eventually("is there a quantile", || query(own, p99).iter().any(|it| it.is_finite() && *it > 0.0));
