@@ -7,6 +7,7 @@ mod keys;
 mod refusals;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -64,9 +65,13 @@ pub(crate) struct Access {
 
 impl Access {
     /// Reads the file; `None` where there is none and everybody may call.
-    pub(crate) fn load(config: &AccessConfig) -> Result<Option<(Self, Following)>, AccessError> {
+    /// `services` are those that there are, for a key to be limited to.
+    pub(crate) fn load(
+        config: &AccessConfig,
+        services: BTreeSet<String>,
+    ) -> Result<Option<(Self, Following)>, AccessError> {
         let Some(path) = &config.keys else { return Ok(None) };
-        let (keys, following) = Following::new(path.clone(), config.reload)?;
+        let (keys, following) = Following::new(path.clone(), config.reload, services)?;
         Ok(Some((Self { keys, refusals: Arc::default() }, following)))
     }
 

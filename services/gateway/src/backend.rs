@@ -20,17 +20,19 @@ pub(crate) struct Backend {
     pub(crate) tally: Tally,
 }
 
+/// The services that the gateway answers itself, or finds the role for by more than their name.
+pub(crate) const OWN: [&str; 5] = [
+    MODEL_SERVICE,
+    inference::SERVICE_NAME,
+    atelier_chassis::health::SERVICE,
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+];
+
 /// The roles of a configuration, each service of one role alone.
 pub(crate) fn all(config: &GatewayConfig) -> Result<Vec<Arc<Backend>>, GatewayError> {
-    let own = [
-        MODEL_SERVICE,
-        inference::SERVICE_NAME,
-        atelier_chassis::health::SERVICE,
-        "grpc.reflection.v1.ServerReflection",
-        "grpc.reflection.v1alpha.ServerReflection",
-    ];
     let mut owners: BTreeMap<String, String> =
-        own.into_iter().map(|service| (service.to_owned(), "the gateway".to_owned())).collect();
+        OWN.into_iter().map(|service| (service.to_owned(), "the gateway".to_owned())).collect();
     let mut backends = Vec::with_capacity(config.routes.len());
     for route in &config.routes {
         for service in &route.services {

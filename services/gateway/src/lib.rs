@@ -60,7 +60,9 @@ impl Gateway {
     /// Checks the routes, and reads the files of keys and certificates. Connections are made when they are needed: a role may be started later.
     pub fn new(config: GatewayConfig) -> Result<Self, GatewayError> {
         let backends = backend::all(&config)?;
-        let (access, keys) = Access::load(&config.access)?.unzip();
+        let of_roles = backends.iter().flat_map(|backend| backend.services.iter().cloned());
+        let services = of_roles.chain(backend::OWN.map(str::to_owned)).collect();
+        let (access, keys) = Access::load(&config.access, services)?.unzip();
         let models = FleetModels::new(backends.clone());
         let models =
             ModelServiceServer::new(models).max_decoding_message_size(config.server.max_message_bytes);

@@ -103,6 +103,20 @@ impl Keys {
         self.0.get(&hash).map(|key| &**key)
     }
 
+    /// That every service that a key names is one of these.
+    pub(super) fn name_only(&self, known: &BTreeSet<String>) -> Result<(), String> {
+        let all =
+            self.0.values().flat_map(|key| key.services().iter().map(move |service| (key.name(), service)));
+        match all.min_by_key(|(name, service)| (known.contains(*service), *name, *service)) {
+            Some((name, service)) if !known.contains(service) => {
+                let known: Vec<&str> = known.iter().map(String::as_str).collect();
+                let known = known.join(", ");
+                Err(format!("key {name:?}: services has {service:?}, which nobody serves; there is: {known}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

@@ -103,3 +103,14 @@ fn a_key_goes_no_further_than_the_door_let_in_or_not() {
         assert_eq!(request.headers().len(), 1, "{:?}", request.headers());
     }
 }
+
+#[test]
+fn a_service_that_nobody_serves_is_no_typing_mistake_that_goes_unseen() {
+    let known = ["x.X", "y.Y"].map(str::to_owned).into();
+    let text = |service: &str| {
+        format!("[[key]]\nname = \"a\"\nsha256 = \"{ABC}\"\nservices = [\"x.X\", \"{service}\"]")
+    };
+    parse(&text("y.Y")).unwrap().name_only(&known).unwrap();
+    let said = parse(&text("y.y")).unwrap().name_only(&known).unwrap_err();
+    assert_eq!(said, "key \"a\": services has \"y.y\", which nobody serves; there is: x.X, y.Y");
+}

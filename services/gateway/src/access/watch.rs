@@ -1,5 +1,6 @@
 //! The file of keys, read again when it changes.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +15,8 @@ use super::keys::Keys;
 pub(crate) struct Following {
     path: PathBuf,
     period: Duration,
+    /// What keys may be for.
+    services: BTreeSet<String>,
     seen: Result<String, String>,
     sender: watch::Sender<Arc<Keys>>,
 }
@@ -22,12 +25,13 @@ impl Following {
     pub(super) fn new(
         path: PathBuf,
         period: Duration,
+        services: BTreeSet<String>,
     ) -> Result<(watch::Receiver<Arc<Keys>>, Self), AccessError> {
         let wrong = |problem| AccessError { path: path.clone(), problem };
         let text = read(&path).map_err(wrong)?;
-        let keys = Keys::parse(&text, &Keys::default()).map_err(wrong)?;
+        let keys = parse(&text, &Keys::default(), &services).map_err(wrong)?;
         let (sender, keys) = watch::channel(Arc::new(keys));
-        Ok((keys, Self { path, period, seen: Ok(text), sender }))
+        Ok((keys, Self { path, period, services, seen: Ok(text), sender }))
     }
 
     /// Takes each change that is good, and tells of each that is not; until it is dropped.
@@ -49,17 +53,25 @@ impl Following {
         }
         self.seen.clone_from(&read);
         let before = Arc::clone(&self.sender.borrow());
-        match read.and_then(|text| Keys::parse(&text, &before)) {
+        match read.and_then(|text| parse(&text, &before, &self.services)) {
             Ok(keys) => {
                 tracing::info!(keys = keys.len(), "the file of keys was read again");
                 self.sender.send_replace(Arc::new(keys));
             }
             Err(error) => {
                 let file = self.path.display();
+                // A line of the log, however many the error has.
+                let error = error.lines().map(str::trim).collect::<Vec<_>>().join(" ");
                 tracing::error!(%file, error, "the file of keys cannot be used, going on with what it said before");
             }
         }
     }
+}
+
+fn parse(text: &str, before: &Keys, services: &BTreeSet<String>) -> Result<Keys, String> {
+    let keys = Keys::parse(text, before)?;
+    keys.name_only(services)?;
+    Ok(keys)
 }
 
 fn read(path: &Path) -> Result<String, String> {
