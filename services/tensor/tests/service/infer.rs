@@ -51,8 +51,8 @@ async fn integers_go_in_as_they_are() {
     assert_eq!(answer.raw_output_contents[0].len(), 24);
 }
 
-/// Rows of a request that is split into many runs.
-const LONG: u64 = 1024;
+/// Rows of a request that is split into many runs; with those of the others they fit into the queue.
+const LONG: u64 = 512;
 
 /// Requests that wait together are run together: they go through the batcher.
 #[tokio::test(flavor = "multi_thread")]
