@@ -1,8 +1,9 @@
 //! A role as a whole: its endpoints, and calls that go to whichever is best.
 //!
-//! A call goes to the less busy of two endpoints that say that they serve (`pick`), and again to another where it was not taken (`verdict`),
-//! as long as its body can be sent again (`replay`) and not too many calls are (the budget). Endpoints that keep
-//! failing are left alone for a while (`outlier`). Names are looked up again and again (`discover`).
+//! A call goes to the less busy of two endpoints that say that they serve (`pick`), and again to another where it was
+//! not taken (`verdict`), as long as its body can be sent again (`replay`) and not too many calls are (the budget).
+//! Endpoints that keep failing are left alone for a while (`outlier`). Names are looked up again and again
+//! (`discover`).
 
 mod discover;
 mod endpoint;
@@ -22,10 +23,12 @@ use atelier_chassis::deadline::{GRPC_TIMEOUT, format_timeout};
 use atelier_chassis::{Deadline, Request, Response, ServiceError};
 use futures_util::future::BoxFuture;
 use http::HeaderValue;
+use http_body_util::BodyExt;
 use rand::RngExt;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tonic::Status;
+use tonic::body::Body;
 use tower::ServiceExt;
 use tower::retry::budget::{Budget, TpsBudget};
 
@@ -34,7 +37,7 @@ use discover::Discovery;
 pub(crate) use discover::Endpoints;
 pub(crate) use endpoint::{Endpoint, Visit};
 use pick::Candidate;
-use replay::Replay;
+pub(crate) use replay::Replay;
 pub(crate) use verdict::Again;
 use verdict::Verdict;
 
@@ -47,7 +50,7 @@ const KEPT_BYTES: usize = 1 << 20;
 const BUDGET_WINDOW: Duration = Duration::from_secs(10);
 const BUDGET_RATIO: f32 = 0.2;
 const BUDGET_A_SECOND: u32 = 10;
-/// How long to wait before a call goes to an endpoint where it has been already, doubled each time.
+/// How long to wait before a call goes to an endpoint where it broke off, doubled each time.
 const PAUSE: Duration = Duration::from_millis(25);
 
 /// A role's endpoints. Clones share them.
@@ -139,21 +142,22 @@ impl Upstream {
     pub(crate) async fn send(&self, request: Request) -> Result<(Response, Visit), ServiceError> {
         let inner = &*self.0;
         let until = Instant::now() + inner.patience;
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let service = service_of(parts.uri.path()).unwrap_or_default().to_owned();
         let deadline = Deadline::from_extensions(&parts.extensions);
+        parts.extensions.clear();
         let replay = Replay::new(body, KEPT_BYTES);
-        let mut tried = Vec::new();
+        let (mut tried, mut before) = (Vec::new(), None);
         inner.budget.deposit();
         for attempt in 1.. {
             let endpoint = inner.pick(&service, &tried, until).await.ok_or_else(|| inner.unreachable())?;
-            if tried.contains(&endpoint.id()) {
+            // What was not taken, because its connection was at its end, the next connection takes at once.
+            if tried.contains(&endpoint.id()) && before != Some(Again::NotTaken) {
                 tokio::time::sleep(pause(attempt)).await;
             }
             tried.push(endpoint.id());
             let visit = Visit::begin(endpoint);
             let mut request = Request::from_parts(parts.clone(), replay.body());
-            request.extensions_mut().clear();
             // Less what was used here.
             if let Some(deadline) = deadline
                 && let Ok(left) = HeaderValue::try_from(format_timeout(deadline.remaining()))
@@ -172,6 +176,7 @@ impl Upstream {
                 && inner.may(again)
             {
                 tracing::debug!(role = inner.role, attempt, why = again.name(), "sending a call again");
+                before = Some(again);
                 continue;
             }
             replay.release();
@@ -274,7 +279,16 @@ impl tower::Service<Request> for Upstream {
 
     fn call(&mut self, request: Request) -> Self::Future {
         let upstream = self.clone();
-        Box::pin(async move { Ok(upstream.send(request).await?.0) })
+        Box::pin(async move {
+            let (answer, visit) = upstream.send(request).await?;
+            // A stream is under way until its end.
+            Ok(answer.map(|body| {
+                Body::new(body.map_frame(move |frame| {
+                    let _ = &visit;
+                    frame
+                }))
+            }))
+        })
     }
 }
 
@@ -283,7 +297,8 @@ pub(crate) fn service_of(path: &str) -> Option<&str> {
     path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|(service, _)| service)
 }
 
-/// Up to twice as long as needed, so that calls that failed together do not come back together.
+/// Before the second attempt and those after it: up to half of it less, so that calls that failed together do not come
+/// back together.
 fn pause(attempt: u32) -> Duration {
-    (PAUSE * (1 << attempt.min(4))).mul_f64(rand::rng().random_range(0.5..1.0))
+    (PAUSE * (1 << attempt.saturating_sub(2).min(4))).mul_f64(rand::rng().random_range(0.5..1.0))
 }

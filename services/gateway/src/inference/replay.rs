@@ -1,17 +1,11 @@
 //! A request that was looked into, and goes on as if it had not been.
 
-use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
 use atelier_chassis::{Request, ServiceError};
-use bytes::{Bytes, BytesMut};
-use http_body::{Body as HttpBody, Frame, SizeHint};
-use tonic::Status;
-use tonic::body::Body;
+use bytes::BytesMut;
+use http_body_util::BodyExt;
 
 use super::peek::{self, Peeked};
+use crate::upstream::Replay;
 
 /// The bytes before a message: whether it is compressed, and its length.
 const PREFIX: usize = 5;
@@ -22,17 +16,18 @@ const PREFIX: usize = 5;
 /// # Errors
 /// INVALID_ARGUMENT where it is no message, UNIMPLEMENTED where it is compressed, and what reading it ran into.
 pub(super) async fn name(request: Request) -> Result<(String, Request), ServiceError> {
-    let (parts, mut body) = request.into_parts();
-    let (mut head, mut seen) = (VecDeque::new(), BytesMut::new());
+    let (parts, body) = request.into_parts();
+    // The limit on messages holds for what is kept, too.
+    let replay = Replay::new(body, usize::MAX);
+    let (mut body, mut seen) = (replay.body(), BytesMut::new());
     let name = loop {
         match look(&seen)? {
             Some(name) => break name,
-            None => match poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+            None => match body.frame().await {
                 Some(Ok(frame)) => {
                     if let Some(data) = frame.data_ref() {
                         seen.extend_from_slice(data);
                     }
-                    head.push_back(frame);
                 }
                 // The role says what is wrong with a request without a message.
                 None if seen.is_empty() => break String::new(),
@@ -41,7 +36,9 @@ pub(super) async fn name(request: Request) -> Result<(String, Request), ServiceE
             },
         }
     };
-    Ok((name, Request::from_parts(parts, Body::new(Replayed { head, rest: body }))))
+    let whole = replay.body();
+    replay.release();
+    Ok((name, Request::from_parts(parts, whole)))
 }
 
 /// The name, once its bytes are there.
@@ -68,39 +65,13 @@ pub(super) fn malformed(why: &str) -> ServiceError {
     ServiceError::invalid("message", format!("is not one of this method: {why}"))
 }
 
-/// What was read, and then what is left.
-struct Replayed {
-    head: VecDeque<Frame<Bytes>>,
-    rest: Body,
-}
-
-impl HttpBody for Replayed {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        match self.head.pop_front() {
-            Some(frame) => Poll::Ready(Some(Ok(frame))),
-            None => Pin::new(&mut self.rest).poll_frame(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.head.is_empty() && self.rest.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        // Without the head it would be wrong, and nobody needs it.
-        SizeHint::default()
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use http_body_util::{BodyExt, StreamBody};
+    use bytes::Bytes;
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+    use tonic::Status;
+    use tonic::body::Body;
 
     use super::*;
 

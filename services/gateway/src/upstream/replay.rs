@@ -12,7 +12,7 @@ use tonic::body::Body;
 /// Keeps what is read of a body, up to a limit, and gives it out again from its beginning.
 ///
 /// Copies nothing: what is kept are references to the pieces as they came.
-pub(super) struct Replay(Arc<Mutex<Shared>>);
+pub(crate) struct Replay(Arc<Mutex<Shared>>);
 
 struct Shared {
     rest: Body,
@@ -29,14 +29,14 @@ struct Shared {
 
 impl Replay {
     /// Keeps `limit` bytes at most.
-    pub(super) fn new(body: Body, limit: usize) -> Self {
+    pub(crate) fn new(body: Body, limit: usize) -> Self {
         let ended = body.is_end_stream();
         let shared = Shared { rest: body, kept: Vec::new(), bytes: 0, limit, keeping: true, ended, turn: 0 };
         Self(Arc::new(Mutex::new(shared)))
     }
 
     /// The body from its beginning. Whoever still reads it as it was given out before is told that it is over.
-    pub(super) fn body(&self) -> Body {
+    pub(crate) fn body(&self) -> Body {
         let turn = {
             let mut shared = lock(&self.0);
             shared.turn += 1;
@@ -52,7 +52,7 @@ impl Replay {
     }
 
     /// It will not be given out again: what was kept for that goes.
-    pub(super) fn release(&self) {
+    pub(crate) fn release(&self) {
         lock(&self.0).keeping = false;
     }
 }
