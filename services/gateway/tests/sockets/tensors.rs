@@ -255,6 +255,28 @@ async fn an_answer_does_not_wait_for_the_next_request() {
     assert_eq!(first.unwrap().unwrap().infer_response.unwrap().id, "first");
 }
 
+/// They count where the next call goes by who is less busy.
+#[tokio::test]
+async fn streams_that_stay_open_are_shared_out_among_the_processes_of_a_role() {
+    let one = Running::start(server("one", &["a"], Duration::ZERO)).await;
+    let two = Running::start(server("two", &["a"], Duration::ZERO)).await;
+    let mut both = owns("both", one.address);
+    both.uri = format!("{},http://{}", both.uri, two.address);
+    let gateway = gateway(vec![both]).await;
+    let (mut streams, mut of_one) = (Vec::new(), 0_usize);
+    for open in 1..=40_usize {
+        let asked = stream::iter([infer("a", "first", 1)]).chain(stream::pending());
+        let mut answers = client(&gateway).model_stream_infer(asked).await.unwrap().into_inner();
+        let response = answers.message().await.unwrap().unwrap().infer_response.unwrap();
+        of_one += usize::from(response.model_version == "one");
+        streams.push(answers);
+        // By then both have said that they serve.
+        if open > 20 {
+            assert!(of_one.abs_diff(open - of_one) <= 1, "{of_one} of {open} are with one");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_role_that_is_lost_may_come_back_with_other_models() {
     let first = Mortal::start(server("one", &["a"], Duration::ZERO), nowhere().await).await;
