@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use tonic::transport::server::TcpConnectInfo;
 
 use crate::drain::Drain;
-use crate::tls::{Acceptor, Loaded};
+use crate::tls::{Acceptor, Loaded, TlsConfig};
 use crate::{Drained, Health, ServerConfig, Service};
 use age::Age;
 use connection::Connection;
@@ -40,12 +40,12 @@ pub(crate) async fn run(
     listener: TcpListener,
     service: Service,
     config: &ServerConfig,
-    tls: Option<Loaded>,
+    tls: Option<Loaded<TlsConfig>>,
     health: &Health,
     drain: &Drain,
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
-    let (tls, _reloading) = tls.map(Loaded::follow).unzip();
+    let (tls, _reloading) = tls.map(Acceptor::follow).unzip();
     let connections = Connections {
         http: builder(config),
         config: config.clone(),

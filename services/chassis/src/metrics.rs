@@ -19,8 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use exposition::Exposition;
 pub(crate) use methods::of as methods;
-pub(crate) use requests::Call;
-pub use requests::Meters;
+pub use requests::{Call, Meters};
 pub(crate) use server::watch;
 
 /// Writes what it has to show.

@@ -1,4 +1,4 @@
-//! TLS: certificates of a server, read again when their files change, and those of a client.
+//! TLS: certificates of a server and of a client, read again when their files change.
 //!
 //! Everything is PEM in files, as Kubernetes mounts its secrets. What is wrong with one is an error that names
 //! the field of the configuration and the file.
@@ -8,8 +8,10 @@ mod pem;
 mod reload;
 mod server;
 
-pub use client::ClientTls;
-pub(crate) use reload::{Acceptor, Loaded};
+pub use client::{ClientTls, Connector};
+pub(crate) use reload::Loaded;
+pub use reload::{Renewal, Source};
+pub(crate) use server::Acceptor;
 pub use server::TlsConfig;
 
 use std::path::Path;

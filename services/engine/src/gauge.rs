@@ -6,24 +6,24 @@ use std::time::{Duration, SystemTime};
 
 /// A number of things there are just now.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Gauge(Arc<AtomicUsize>);
+pub struct Gauge(Arc<AtomicUsize>);
 
 impl Gauge {
     /// Adds `n` for as long as the guard lives.
-    pub(crate) fn hold(&self, n: usize) -> Held {
+    pub fn hold(&self, n: usize) -> Held {
         self.0.fetch_add(n, Ordering::Relaxed);
         Held { gauge: self.clone(), n }
     }
 
     /// How many there are.
-    pub(crate) fn get(&self) -> usize {
+    pub fn get(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 /// Takes away on drop what [`Gauge::hold`] added.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub struct Held {
     gauge: Gauge,
     n: usize,
 }
@@ -36,44 +36,49 @@ impl Drop for Held {
 
 /// A number that only grows.
 #[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicUsize);
+pub struct Counter(AtomicUsize);
 
 impl Counter {
-    pub(crate) fn add(&self, n: usize) {
+    /// Adds `n`.
+    pub fn add(&self, n: usize) {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
-    pub(crate) fn get(&self) -> u64 {
+    /// How many there were.
+    pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed) as u64
     }
 }
 
 /// A sum of times, to the nanosecond. It is full after 584 years.
 #[derive(Debug, Default)]
-pub(crate) struct Elapsed(AtomicU64);
+pub struct Elapsed(AtomicU64);
 
 impl Elapsed {
-    pub(crate) fn add(&self, time: Duration) {
+    /// Adds `time`.
+    pub fn add(&self, time: Duration) {
         self.0.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    pub(crate) fn get(&self) -> Duration {
+    /// The sum.
+    pub fn get(&self) -> Duration {
         Duration::from_nanos(self.0.load(Ordering::Relaxed))
     }
 }
 
 /// When something happened last, to the millisecond.
 #[derive(Debug, Default)]
-pub(crate) struct Last(AtomicU64);
+pub struct Last(AtomicU64);
 
 impl Last {
     /// It happens now.
-    pub(crate) fn now(&self) {
+    pub fn now(&self) {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         self.0.fetch_max(u64::try_from(since.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    pub(crate) fn get(&self) -> Option<SystemTime> {
+    /// When; `None` where it never did.
+    pub fn get(&self) -> Option<SystemTime> {
         match self.0.load(Ordering::Relaxed) {
             0 => None,
             ms => SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms)),

@@ -14,7 +14,7 @@ pub(crate) const ROWS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 2
 
 /// How many observations fell below each bound, and above the last.
 #[derive(Debug)]
-pub(crate) struct Histogram {
+pub struct Histogram {
     bounds: &'static [f64],
     /// One for each bound, and one for what is above all of them.
     counts: Vec<AtomicU64>,
@@ -24,12 +24,12 @@ pub(crate) struct Histogram {
 
 impl Histogram {
     /// Of times, in seconds.
-    pub(crate) fn seconds() -> Self {
+    pub fn seconds() -> Self {
         Self::new(SECONDS)
     }
 
     /// Of batches, in rows.
-    pub(crate) fn rows() -> Self {
+    pub fn rows() -> Self {
         Self::new(ROWS)
     }
 
@@ -39,12 +39,12 @@ impl Histogram {
     }
 
     /// Takes in a time.
-    pub(crate) fn time(&self, time: Duration) {
+    pub fn time(&self, time: Duration) {
         self.add(time.as_secs_f64(), u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
     /// Takes in a number of things.
-    pub(crate) fn count(&self, count: usize) {
+    pub fn count(&self, count: usize) {
         self.add(count as f64, (count as u64).saturating_mul(1_000_000_000));
     }
 
@@ -57,7 +57,7 @@ impl Histogram {
     }
 
     /// What was taken in so far.
-    pub(crate) fn get(&self) -> Distribution {
+    pub fn get(&self) -> Distribution {
         Distribution {
             bounds: self.bounds,
             counts: self.counts.iter().map(|count| count.load(Ordering::Relaxed)).collect(),

@@ -27,6 +27,7 @@ mod gauge;
 mod golden;
 mod histogram;
 pub mod import;
+pub mod measure;
 mod model;
 mod opening;
 mod plan;

@@ -140,7 +140,11 @@ async fn interleaved(
     Ok(rounds)
 }
 
-fn computed(servers: &[&Server]) -> Result<Duration> {
+/// The processor time that these have taken so far.
+///
+/// # Errors
+/// One is gone.
+pub(crate) fn computed(servers: &[&Server]) -> Result<Duration> {
     servers.iter().map(|server| server.computed()).sum()
 }
 
@@ -160,7 +164,10 @@ fn best(subject: &Subject, raw: &mut Raw, callers: usize, settings: &Settings) -
 }
 
 /// What is fast must be right first: every door answers as the raw runtime does.
-async fn agree(subject: &Subject, raw: &mut Raw, servers: &[&Server]) -> Result<()> {
+///
+/// # Errors
+/// One does not, or fails the call.
+pub(crate) async fn agree(subject: &Subject, raw: &mut Raw, servers: &[&Server]) -> Result<()> {
     let (row, message) = (subject.rows.first().context("no row")?, subject.messages.first().context("none")?);
     let expected = raw.outputs(&subject.spec, row)?;
     for server in servers {

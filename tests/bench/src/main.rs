@@ -21,6 +21,7 @@ mod rows;
 mod server;
 mod streams;
 mod subject;
+mod telemetry;
 mod voices;
 
 use std::io::Write as _;
@@ -82,6 +83,8 @@ enum Group {
     Parity,
     /// ModelInfer beside other servers of the same protocol
     Peers,
+    /// What metrics cost beside a request
+    Telemetry,
 }
 
 /// What all measurements share.
@@ -125,6 +128,7 @@ async fn run(cli: Cli) -> Result<()> {
             Group::Overload => overload::measure(&settings).await?,
             Group::Parity => parity::measure(&settings, &runtime).await?,
             Group::Peers => peers::measure(&settings, &runtime).await?,
+            Group::Telemetry => telemetry::measure(&settings, &runtime).await?,
         };
         writeln!(out, "{}", table.markdown())?;
         report.tables.push(table);

@@ -60,7 +60,7 @@ struct Meter {
 
 impl Meters {
     /// For these services with their methods.
-    pub(crate) fn new(role: &str, services: Vec<(String, Vec<String>)>) -> Self {
+    pub fn new(role: &str, services: Vec<(String, Vec<String>)>) -> Self {
         let (mut by_path, mut by_service) = (HashMap::new(), HashMap::new());
         for (service, methods) in services {
             for method in methods {
@@ -72,8 +72,8 @@ impl Meters {
         Self { role: role.to_owned(), by_path, by_service, other: Meter::new(OTHER, OTHER) }
     }
 
-    /// A call begins.
-    pub(crate) fn begin(&self, path: &str) -> Call {
+    /// A call of `path`, such as `/package.Service/Method`, begins.
+    pub fn begin(&self, path: &str) -> Call {
         let service =
             || path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|(service, _)| service);
         let meter = self.by_path.get(path).or_else(|| self.by_service.get(service()?)).unwrap_or(&self.other);
@@ -143,14 +143,14 @@ impl Meter {
 
 /// A call under way. Dropped, it is no longer.
 #[derive(Debug)]
-pub(crate) struct Call {
+pub struct Call {
     meter: Arc<Meter>,
     start: Instant,
 }
 
 impl Call {
     /// It has ended with this code; how long it took.
-    pub(crate) fn ended(&self, code: Code) -> Duration {
+    pub fn ended(&self, code: Code) -> Duration {
         let time = self.start.elapsed();
         self.meter.observe(code, time);
         time

@@ -1,85 +1,109 @@
-//! Certificates that are replaced while a server runs.
+//! Certificates that are replaced while a process runs.
 //!
 //! Their content is looked at, not their time: a mounted secret is a link that moves to another directory.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
-use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::server::Files;
-use super::{TlsConfig, TlsError};
+use super::TlsError;
 
-/// Opens TLS on connections, with what is newest. Clones share it.
-#[derive(Clone)]
-pub(crate) struct Acceptor {
-    current: watch::Receiver<Arc<ServerConfig>>,
-}
+/// Says which files, and what is made of them.
+pub trait Source: Clone + Send + 'static {
+    /// The files as they were when they were read.
+    type Files: Clone + PartialEq + Send;
+    /// What rustls makes of them.
+    type Made: Send + Sync + 'static;
+    /// The section of the configuration, for log lines.
+    const SECTION: &'static str;
 
-impl Acceptor {
-    /// The handshake. How long it may take is the caller's to say.
-    pub(crate) async fn accept(&self, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
-        let config = Arc::clone(&self.current.borrow());
-        TlsAcceptor::from(config).accept(stream).await
-    }
+    /// How often the files are looked at; zero for never.
+    fn period(&self) -> Duration;
+
+    /// Reads them; `None` where none are configured.
+    ///
+    /// # Errors
+    /// The field whose file cannot be read.
+    fn read(&self) -> Result<Option<Self::Files>, TlsError>;
+
+    /// Makes what connections need.
+    ///
+    /// # Errors
+    /// The field whose file is of no use.
+    fn make(files: &Self::Files) -> Result<Arc<Self::Made>, TlsError>;
 }
 
 /// Certificates that were read and found good.
-pub(crate) struct Loaded {
-    config: TlsConfig,
-    seen: Result<Option<Files>, TlsError>,
-    server: Arc<ServerConfig>,
+pub(crate) struct Loaded<S: Source> {
+    source: S,
+    seen: Result<Option<S::Files>, TlsError>,
+    made: Arc<S::Made>,
 }
 
-impl Loaded {
-    pub(super) fn new(config: TlsConfig, files: Files) -> Result<Self, TlsError> {
-        let server = files.server()?;
-        Ok(Self { config, seen: Ok(Some(files)), server })
+impl<S: Source> Loaded<S> {
+    pub(super) fn new(source: S, files: S::Files) -> Result<Self, TlsError> {
+        let made = S::make(&files)?;
+        Ok(Self { source, seen: Ok(Some(files)), made })
     }
 
-    /// Accepts connections with them, and looks after their files until the guard is dropped.
-    pub(crate) fn follow(self) -> (Acceptor, DropGuard) {
-        let (sender, current) = watch::channel(Arc::clone(&self.server));
-        let stop = CancellationToken::new();
-        let period = self.config.reload;
-        if !period.is_zero() {
-            let stopped = stop.clone();
-            tokio::spawn(async move {
-                tokio::select! {
-                    () = stopped.cancelled() => {}
-                    () = self.watch(period, sender) => {}
-                }
-            });
+    /// What there is, and what keeps it up to date.
+    pub(crate) fn renewal(self) -> (watch::Receiver<Arc<S::Made>>, Renewal<S>) {
+        let (sender, current) = watch::channel(Arc::clone(&self.made));
+        (current, Renewal { loaded: self, sender })
+    }
+
+    /// What has changed since it last looked; each change is told once.
+    fn look(&mut self) -> Option<Result<Arc<S::Made>, TlsError>> {
+        let read = self.source.read();
+        if read == self.seen {
+            return None;
         }
-        (Acceptor { current }, stop.drop_guard())
+        self.seen = read.clone();
+        read.and_then(|files| files.map(|files| S::make(&files)).transpose()).transpose()
     }
+}
 
-    async fn watch(mut self, period: Duration, sender: watch::Sender<Arc<ServerConfig>>) {
+/// Looks after the files of certificates.
+pub struct Renewal<S: Source> {
+    loaded: Loaded<S>,
+    sender: watch::Sender<Arc<S::Made>>,
+}
+
+impl<S: Source> std::fmt::Debug for Renewal<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Renewal").field("section", &S::SECTION).finish_non_exhaustive()
+    }
+}
+
+impl<S: Source> Renewal<S> {
+    /// Takes what is new and good, until it is dropped.
+    pub async fn run(mut self) {
+        let period = self.loaded.source.period();
+        if period.is_zero() {
+            return std::future::pending().await;
+        }
         loop {
             tokio::time::sleep(period).await;
             // A file on a network's disk may take its time.
+            let mut loaded = self.loaded;
             let looked = tokio::task::spawn_blocking(move || {
-                let change = self.look();
-                (self, change)
+                let change = loaded.look();
+                (loaded, change)
             });
             let Ok((back, change)) = looked.await else {
                 tracing::error!("the files for TLS can no longer be looked at, going on with what there is");
-                return;
+                return std::future::pending().await;
             };
-            self = back;
+            self.loaded = back;
             match change {
                 None => {}
-                Some(Ok(server)) => {
-                    sender.send_replace(server);
-                    tracing::info!("the certificates were replaced");
+                Some(Ok(made)) => {
+                    self.sender.send_replace(made);
+                    tracing::info!(section = S::SECTION, "the certificates were replaced");
                 }
                 Some(Err(error)) => {
-                    let field = format!("server.tls.{}", error.field);
+                    let field = format!("{}.{}", S::SECTION, error.field);
                     tracing::error!(
                         field,
                         error = error.problem,
@@ -88,16 +112,6 @@ impl Loaded {
                 }
             }
         }
-    }
-
-    /// What has changed since it last looked; each change is told once.
-    fn look(&mut self) -> Option<Result<Arc<ServerConfig>, TlsError>> {
-        let read = Files::read(&self.config);
-        if read == self.seen {
-            return None;
-        }
-        self.seen = read.clone();
-        read.and_then(|files| files.map(|files| files.server()).transpose()).transpose()
     }
 }
 

@@ -8,9 +8,15 @@ use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
 use rustls::sign::SingleCertAndKey;
 use serde::{Deserialize, Serialize};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::pem::{self, Pem};
-use super::{Loaded, TlsError, provider};
+use super::reload::{Loaded, Source};
+use super::{TlsError, provider};
 
 /// What a server shows of itself, and whom it lets in. With no certificate it speaks plaintext.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,14 +48,36 @@ impl TlsConfig {
     }
 
     /// Reads the files; `None` for plaintext.
-    pub(crate) fn load(&self) -> Result<Option<Loaded>, TlsError> {
+    pub(crate) fn load(&self) -> Result<Option<Loaded<Self>>, TlsError> {
         Files::read(self)?.map(|files| Loaded::new(self.clone(), files)).transpose()
+    }
+}
+
+/// Opens TLS on connections, with what is newest. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Acceptor {
+    current: watch::Receiver<Arc<ServerConfig>>,
+}
+
+impl Acceptor {
+    /// With certificates whose files are looked after until the guard is dropped.
+    pub(crate) fn follow(loaded: Loaded<TlsConfig>) -> (Self, DropGuard) {
+        let (current, renewal) = loaded.renewal();
+        let stop = CancellationToken::new();
+        tokio::spawn(stop.clone().run_until_cancelled_owned(renewal.run()));
+        (Self { current }, stop.drop_guard())
+    }
+
+    /// The handshake. How long it may take is the caller's to say.
+    pub(crate) async fn accept(&self, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+        let config = Arc::clone(&self.current.borrow());
+        TlsAcceptor::from(config).accept(stream).await
     }
 }
 
 /// The files of a [`TlsConfig`] as they were when they were read.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Files {
+pub struct Files {
     certificate: Pem,
     key: Pem,
     client_ca: Option<Pem>,
@@ -71,14 +99,27 @@ impl Files {
             client_ca: config.client_ca.as_deref().map(|path| Pem::read("client_ca", path)).transpose()?,
         }))
     }
+}
 
-    /// What rustls makes of them.
-    pub(super) fn server(&self) -> Result<Arc<ServerConfig>, TlsError> {
-        let pair = pem::pair(&self.certificate, &self.key)?;
+impl Source for TlsConfig {
+    type Files = Files;
+    type Made = ServerConfig;
+    const SECTION: &'static str = "server.tls";
+
+    fn period(&self) -> Duration {
+        self.reload
+    }
+
+    fn read(&self) -> Result<Option<Files>, TlsError> {
+        Files::read(self)
+    }
+
+    fn make(files: &Files) -> Result<Arc<ServerConfig>, TlsError> {
+        let pair = pem::pair(&files.certificate, &files.key)?;
         let builder = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(|error| TlsError::new("certificate", error.to_string()))?;
-        let builder = match &self.client_ca {
+        let builder = match &files.client_ca {
             None => builder.with_no_client_auth(),
             Some(pem) => {
                 let roots = Arc::new(pem.authorities()?);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 use super::endpoint::{Endpoint, Id};
-use super::target::Target;
+use super::target::{Certificates, Target};
 
 /// How long a lookup may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -26,6 +26,7 @@ pub(crate) type Endpoints = Arc<[Arc<Endpoint>]>;
 pub(super) struct Discovery {
     role: String,
     targets: Vec<Target>,
+    certificates: Option<Certificates>,
     interval: Duration,
     /// What each target stood for when it was last known.
     known: Vec<BTreeSet<SocketAddr>>,
@@ -37,19 +38,26 @@ impl Discovery {
     /// Addresses are endpoints at once; names have to be looked up.
     pub(super) fn new(
         role: String,
-        targets: Vec<Target>,
+        (targets, certificates): (Vec<Target>, Option<Certificates>),
         interval: Duration,
         sooner: Arc<Notify>,
     ) -> (Self, watch::Receiver<Endpoints>) {
         let known = targets.iter().map(|target| target.literal().into_iter().collect()).collect();
         let (found, endpoints) = watch::channel(Endpoints::default());
-        let mut discovery = Self { role, targets, interval, known, found, sooner };
+        let mut discovery = Self { role, targets, certificates, interval, known, found, sooner };
         discovery.publish();
         (discovery, endpoints)
     }
 
-    /// Looks up names until it is dropped.
+    /// Looks up names and looks after certificates until it is dropped.
     pub(super) async fn run(mut self) {
+        match self.certificates.take() {
+            Some(certificates) => _ = tokio::join!(certificates.run(), self.look_up()),
+            None => self.look_up().await,
+        }
+    }
+
+    async fn look_up(mut self) {
         if self.targets.iter().all(|target| target.literal().is_some()) {
             return std::future::pending().await;
         }

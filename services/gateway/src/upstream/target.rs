@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use atelier_chassis::tls::ClientTls;
+use atelier_chassis::tls::{ClientTls, Connector, Renewal};
 use http::Uri;
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tonic::transport::{Channel, Endpoint};
 
 use crate::config::{GatewayConfig, GatewayError, Route};
 
@@ -17,23 +19,39 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
+/// Keeps the certificates that roles are called with up to date.
+pub(super) type Certificates = Renewal<ClientTls>;
+
 /// Where a route leads, as it is written.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     uri: Uri,
     host: String,
     port: u16,
-    tls: Option<ClientTlsConfig>,
+    tls: Option<Connector>,
     connect_timeout: Duration,
 }
 
 impl Target {
-    /// The addresses of a route, which commas separate.
-    pub(super) fn all(route: &Route, config: &GatewayConfig) -> Result<Vec<Self>, GatewayError> {
-        route.uri.split(',').map(|uri| Self::new(uri.trim(), route, config)).collect()
+    /// The addresses of a route, which commas separate; and what keeps the certificates that they are called with
+    /// up to date, where one of them speaks TLS.
+    pub(super) fn all(
+        route: &Route,
+        config: &GatewayConfig,
+    ) -> Result<(Vec<Self>, Option<Certificates>), GatewayError> {
+        let written = || route.uri.split(',').map(str::trim);
+        let speaks_tls = written().any(|uri| uri.starts_with("https://"));
+        let (connector, renewal) = speaks_tls.then(|| config.upstream_tls.connector()).transpose()?.unzip();
+        let targets = written().map(|uri| Self::new(uri, route, config, connector.as_ref()));
+        Ok((targets.collect::<Result<_, _>>()?, renewal))
     }
 
-    fn new(written: &str, route: &Route, config: &GatewayConfig) -> Result<Self, GatewayError> {
+    fn new(
+        written: &str,
+        route: &Route,
+        config: &GatewayConfig,
+        connector: Option<&Connector>,
+    ) -> Result<Self, GatewayError> {
         let error = |source| GatewayError::Uri { role: route.role.clone(), uri: written.to_owned(), source };
         // Checked before tonic sees it, which takes more kinds of addresses than we do.
         let uri: Uri = written.parse().map_err(|source| error(Some(source)))?;
@@ -43,7 +61,7 @@ impl Target {
         }
         let (tls, port) = match uri.scheme_str() {
             Some("http") => (None, 80),
-            Some("https") => (Some(tls(&config.upstream_tls, &host)?), 443),
+            Some("https") => (connector.map(|it| it.clone().to(&host)).transpose()?, 443),
             _ => return Err(error(None)),
         };
         // A port that is none is no port to `Uri::port`.
@@ -75,18 +93,23 @@ impl Target {
     /// A channel to one of its addresses, which connects when it is needed, and again when it has lost its
     /// connection. `None` where tonic refuses what was tried when this was made.
     pub(super) fn channel(&self, address: SocketAddr) -> Option<Channel> {
-        self.endpoint(address).ok().map(|endpoint| endpoint.connect_lazy())
+        let endpoint = self.endpoint(address).ok()?;
+        let Some(tls) = self.tls.clone() else { return Some(endpoint.connect_lazy()) };
+        // Not tonic's own TLS, which knows one certificate for good: each connection takes what is newest.
+        Some(endpoint.connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
+            let tls = tls.clone();
+            async move {
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                tls.connect(stream).await.map(TokioIo::new)
+            }
+        })))
     }
 
     fn endpoint(&self, address: SocketAddr) -> Result<Endpoint, tonic::transport::Error> {
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
         // Called by the name that is written, wherever that leads: certificates and proxies go by it.
-        let endpoint = Endpoint::from_shared(format!("{scheme}://{address}"))?.origin(self.uri.clone());
-        let endpoint = match &self.tls {
-            Some(tls) => endpoint.tls_config(tls.clone())?,
-            None => endpoint,
-        };
-        Ok(endpoint
+        Ok(Endpoint::from_shared(format!("http://{address}"))?
+            .origin(self.uri.clone())
             .connect_timeout(self.connect_timeout)
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEP_ALIVE)
@@ -103,19 +126,13 @@ impl std::fmt::Display for Target {
     }
 }
 
-/// The certificate must be of the host that is written, not of the address that it stands for.
-fn tls(config: &ClientTls, host: &str) -> Result<ClientTlsConfig, GatewayError> {
-    let tls = config.load()?;
-    Ok(if config.domain.is_none() { tls.domain_name(host) } else { tls })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn targets(uri: &str) -> Result<Vec<Target>, GatewayError> {
         let route = Route { role: "text".into(), services: vec!["a.A".into()], uri: uri.into() };
-        Target::all(&route, &GatewayConfig::default())
+        Target::all(&route, &GatewayConfig::default()).map(|(targets, _)| targets)
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use atelier_chassis::tls::ClientTls;
 use atelier_chassis::{Metrics, Response, Server, ServerConfig, ServiceError};
 use atelier_gateway::{Gateway, GatewayConfig, Route};
 use tokio::task::JoinSet;
@@ -272,8 +273,41 @@ async fn roles_that_speak_tls_are_called_by_the_name_of_the_route_and_shown_the_
     assert_eq!(through("localhost", shown.clone()).await.unwrap(), 3);
     let by_address = through("127.0.0.1", shown.clone()).await.unwrap_err();
     assert_eq!(by_address.code(), Code::Unavailable, "the certificate is not of this name");
-    let named = atelier_chassis::tls::ClientTls { domain: Some("localhost".into()), ..shown };
+    let named = ClientTls { domain: Some("localhost".into()), ..shown };
     assert_eq!(through("127.0.0.1", named).await.unwrap(), 3);
     let nothing_shown = through("localhost", authority.client()).await.unwrap_err();
     assert_eq!(nothing_shown.code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_replaced_on_disk_is_shown_to_roles_from_the_next_connection_on() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    authority.issue("role", "localhost");
+    // What the gateway begins with is of an authority that the role does not believe.
+    other.issue("gateway", "gateway");
+    let tls = authority.server("role", Some(&authority.path("ca.crt")));
+    let server = text_role(&Script::default(), ServerConfig { tls, ..config(Duration::from_secs(10)) });
+    let role = Running::start(server).await;
+    let uri = format!("https://localhost:{}", role.address.port());
+    let routes = vec![Route { role: "text".into(), services: vec![TEXT.into()], uri }];
+    let shown = authority.client_named("gateway", &other);
+    let upstream_tls = ClientTls { reload: Duration::from_millis(20), ..shown };
+    let config = GatewayConfig { routes, upstream_tls, ..GatewayConfig::default() };
+    let gateway = serving(Gateway::new(config).unwrap()).await;
+    let mut client = client(gateway.address);
+    assert_eq!(client.score(score("abc")).await.unwrap_err().code(), Code::Unavailable);
+
+    authority.issue("renewed", "gateway");
+    for kind in ["key", "crt"] {
+        std::fs::copy(authority.path(&format!("renewed.{kind}")), other.path(&format!("gateway.{kind}")))
+            .unwrap();
+    }
+    let answered = async {
+        while client.score(score("abc")).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), answered)
+        .await
+        .expect("it shows the old certificate still");
 }

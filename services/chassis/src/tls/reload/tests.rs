@@ -2,7 +2,7 @@ use std::path::Path;
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 
-use super::*;
+use super::super::TlsConfig;
 
 struct Case {
     directory: tempfile::TempDir,
