@@ -9,8 +9,7 @@ use std::fs::read_to_string;
 use atelier_tests::workspace;
 use serde_json::Value;
 
-const WORKERS: [(&str, u16); 5] =
-    [("codec", 50052), ("text", 50053), ("image", 50054), ("audio", 50055), ("tensor", 50056)];
+const WORKERS: [(&str, u16); 4] = [("codec", 50052), ("text", 50053), ("image", 50054), ("audio", 50055)];
 
 fn yaml(path: &str) -> Value {
     let mut value: serde_yaml_ng::Value =
@@ -54,6 +53,23 @@ fn every_process_is_confined_and_scraped() {
         assert_eq!(words(&service["cap_drop"]), ["ALL"], "{name}");
         assert_eq!(service["environment"]["ATELIER_ADMIN__LISTEN"], "0.0.0.0:9090", "{name}");
     }
+}
+
+#[test]
+fn the_role_for_raw_tensors_is_added_as_the_others_are() {
+    let (compose, added) = (yaml("compose.yaml"), yaml("compose.tensor.yaml"));
+    let tensor = &added["services"]["tensor"];
+    let like = tensor["extends"]["service"].as_str().unwrap();
+    assert!(compose["services"][like].is_object(), "{like}");
+    let others: Vec<&str> = words(&compose["services"][like]["command"]);
+    let expected: Vec<String> =
+        others.iter().map(|word| word.replace(like, "tensor").replace("50052", "50056")).collect();
+    assert_eq!(words(&tensor["command"]), expected);
+    let mut gateway = words(&compose["services"]["gateway"]["command"]);
+    gateway.push("--route=tensor=http://tensor:50056");
+    assert_eq!(words(&added["services"]["gateway"]["command"]), gateway);
+    let scraped = yaml("compose/prometheus.yaml");
+    assert_eq!(words(&scraped["scrape_configs"][0]["dns_sd_configs"][0]["names"]), ["tensor"]);
 }
 
 #[test]
