@@ -53,7 +53,7 @@ fn customise(venv: &Path) -> Result<()> {
 }
 
 fn asked(args: &[OsString]) -> bool {
-    const OTHERS: [&str; 4] = ["limit", "streams", "overload", "parity"];
+    const OTHERS: [&str; 5] = ["limit", "streams", "overload", "parity", "telemetry"];
     let has = |name: &str| args.iter().any(|arg| arg == name);
     has("peers") || !(has("--help") || has("-h") || OTHERS.into_iter().any(has))
 }
@@ -73,6 +73,6 @@ mod tests {
         let asked =
             |line: &str| super::asked(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>());
         assert!(asked("") && asked("--rounds 3") && asked("limit peers"));
-        assert!(!asked("limit --rounds 3") && !asked("--help"));
+        assert!(!asked("limit --rounds 3") && !asked("telemetry") && !asked("--help"));
     }
 }

@@ -46,6 +46,12 @@ pub(crate) fn run(layout: &Layout) -> Result<ExitCode> {
         let kinds = ["--lib", "--bins", "--tests", "--examples"];
         tests(cargo(layout).args(["test", "--workspace", "--no-fail-fast"]).args(kinds).envs(env.clone()))
     });
+    // A build of its own: with its feature nothing runs but what shuttle runs.
+    let orders = ["--package", "atelier-engine", "--features", "shuttle", "--lib"];
+    report.step("clippy, with shuttle", || {
+        plain(cargo(layout).arg("clippy").args(orders).args(["--tests", "--", "-D", "warnings"]))
+    });
+    report.step("orders of threads", || tests(cargo(layout).arg("test").args(orders).arg("orders::")));
     report.step("doc tests", || {
         let path = loader_path(&env, env::var_os("LD_LIBRARY_PATH"))?;
         let mut doc = cargo(layout);

@@ -6,8 +6,7 @@ mod shared;
 mod worker;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use atelier_package::{Bindings, GraphSpec, Tensor};
@@ -17,6 +16,8 @@ use crate::gauge::Gauge;
 use crate::runtime::session::{Factory, Runner};
 use crate::sizes::Sizes;
 use crate::stats::{Activity, GraphStats, Health, Line, Outcomes, Times, Work, Workers};
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Condvar, Mutex, thread};
 use crate::turnstile::Turnstile;
 use crate::{EngineError, Terms};
 use cost::Costs;
@@ -82,7 +83,7 @@ impl GraphHandle {
         };
         for (number, runner) in runners.into_iter().enumerate() {
             let shared = Arc::clone(&handle.shared);
-            let thread = std::thread::Builder::new()
+            let thread = thread::Builder::new()
                 .name(format!("{}#{number}", shared.setup.name))
                 .spawn(move || worker::serve(&shared, runner));
             match thread {

@@ -20,8 +20,7 @@ mod stream;
 mod worker;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use atelier_package::GraphSpec;
@@ -32,6 +31,8 @@ use crate::histogram::Histogram;
 use crate::runtime::session::{Factory, Runner};
 use crate::sizes::Sizes;
 use crate::stats::{Activity, DecoderStats, Health, Line, Outcomes, Times, Work, Workers};
+use crate::sync::thread::JoinHandle;
+use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError, thread};
 use crate::turnstile::Turnstile;
 use lane::{Lane, TypedLane};
 use shape::StepShape;
@@ -228,7 +229,7 @@ impl Decoder {
         let decoder = Self { shared: Arc::clone(&shared) };
         for (number, runner) in runners.into_iter().enumerate() {
             let worker = Arc::clone(&shared);
-            let thread = std::thread::Builder::new()
+            let thread = thread::Builder::new()
                 .name(name.clone())
                 .spawn(move || worker::serve(&worker, number, runner))
                 .map_err(|e| EngineError::Runtime(format!("a worker thread cannot be started: {e}")))

@@ -30,6 +30,9 @@ pub mod import;
 pub mod measure;
 mod model;
 mod opening;
+#[cfg(test)]
+#[cfg(feature = "shuttle")]
+mod orders;
 mod plan;
 mod priority;
 mod rows;
@@ -39,6 +42,7 @@ pub mod seed;
 mod sizes;
 mod split;
 mod stats;
+mod sync;
 mod turnstile;
 mod watchdog;
 

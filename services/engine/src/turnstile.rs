@@ -1,6 +1,6 @@
 //! Bounds how many threads compute at once in this process.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Lets workers through to the processor: at most `capacity` threads in sum, in the order of arrival.
 ///

@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::Instant;
 
 use atelier_package::Tensor;
@@ -16,6 +14,9 @@ use crate::EngineError;
 use crate::gauge::{Counter, Elapsed, Gauge, Held, Last};
 use crate::histogram::Histogram;
 use crate::runtime::session::Stop;
+use crate::sync::atomic::AtomicUsize;
+use crate::sync::thread::JoinHandle;
+use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 pub(super) struct Shared {
     pub(super) setup: Setup,

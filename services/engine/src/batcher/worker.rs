@@ -1,7 +1,6 @@
 //! The thread that owns a session of a stateless graph.
 
 use std::ops::Range;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use atelier_package::Tensor;
@@ -12,6 +11,8 @@ use crate::EngineError;
 use crate::fault::{Rebuild, run_caught};
 use crate::rows::{join, take};
 use crate::runtime::session::Runner;
+use crate::sync::PoisonError;
+use crate::sync::atomic::Ordering;
 
 /// Runs batches until the batcher is stopped and nothing is left to do.
 pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
@@ -106,7 +107,7 @@ fn wait_for_work(shared: &Shared) -> bool {
         if state.stop {
             return false;
         }
-        state = shared.work.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner);
+        state = shared.work.wait(state).unwrap_or_else(PoisonError::into_inner);
     }
     true
 }
@@ -118,10 +119,8 @@ fn wait_out(shared: &Shared, pause: std::time::Duration) -> bool {
         // Nobody is there to serve what waits: say so now rather than at its deadline.
         shared.step(&mut state, Event::Abort);
     }
-    let (state, _) = shared
-        .work
-        .wait_timeout_while(state, pause, |s| !s.stop)
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let (state, _) =
+        shared.work.wait_timeout_while(state, pause, |s| !s.stop).unwrap_or_else(PoisonError::into_inner);
     state.stop
 }
 

@@ -1,13 +1,13 @@
 //! One stream as the worker sees it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Cursor, Shared, Step, Stream};
 use crate::EngineError;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether a stream can take its next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -12,6 +11,7 @@ use tokio::time::Sleep;
 
 use super::Shared;
 use crate::EngineError;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// The chunks of a stream. Dropping it ends the stream and frees its slot.
 pub struct Stream<T> {

@@ -1,6 +1,6 @@
 //! The thread that owns the step graph's session and the slots.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::lane::{Lane, Onward, Readiness};
@@ -11,6 +11,7 @@ use crate::EngineError;
 use crate::fault::{Rebuild, caught, run_into_caught};
 use crate::gauge::Held;
 use crate::runtime::session::Runner;
+use crate::sync::PoisonError;
 
 /// A stream in its slot.
 struct Seat {
