@@ -2,6 +2,7 @@
 
 mod faces;
 mod nuclei;
+mod telemetry;
 
 use std::path::Path;
 
@@ -60,6 +61,7 @@ pub fn make(package: &Package, data: &Path, runtime: &OnnxRuntime) -> anyhow::Re
         Kind::Gan if face_sampler::fits(package) => Some(faces::sampled(package, runtime)?),
         Kind::Gan => Some(generated(package, runtime)?),
         Kind::Segmentation => Some(nuclei::outlined(package, data, runtime)?),
+        Kind::Anomaly => Some(telemetry::marked(package, data, runtime)?),
         Kind::CharRnn => Some(written(package, runtime)?),
         Kind::Wavenet => Some(spoken(package, runtime)?),
         _ => None,

@@ -9,12 +9,13 @@
 pub mod baselines;
 pub mod tally;
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use anyhow::{Context, ensure};
 use atelier_package::{Dim, Kind, Package, Repository, Telemetry, Tensor as Plain};
-use atelier_transforms::telemetry::Scorer;
 use atelier_transforms::telemetry::recording::Recording;
+use atelier_transforms::telemetry::{Alarms, Scorer};
 
 use super::report::{Bound, Figure, Report};
 use super::{Settings, session};
@@ -127,7 +128,10 @@ fn value(figure: &str, tally: &Tally) -> f64 {
 }
 
 /// The spacecraft whose channels the package lists.
-fn spacecraft(package: &Package, data: &Path) -> anyhow::Result<(&'static str, Spacecraft)> {
+///
+/// # Errors
+/// It lists others; data that are missing.
+pub fn spacecraft(package: &Package, data: &Path) -> anyhow::Result<(&'static str, Spacecraft)> {
     let table = table(package)?;
     for name in SPACECRAFT {
         let craft = Spacecraft::read(data, name)?;
@@ -162,19 +166,14 @@ fn count(
     settings: &Settings,
 ) -> anyhow::Result<Counted> {
     let (name, craft) = spacecraft(package, data)?;
-    let table = table(package)?;
-    let mut detector = session(package, runtime, "detector")?;
-    let window = package.manifest().graph("detector").and_then(|graph| graph.input("window"));
-    let Some([_, Dim::Fixed(window), _]) = window.map(|spec| spec.shape.as_slice()) else {
-        anyhow::bail!("the detector's windows are not of a fixed size");
-    };
+    let mut detector = Detector::new(package, runtime)?;
     let channels = &craft.channels[..settings.limit.unwrap_or(usize::MAX).min(craft.channels.len())];
     let (mut ours, mut neighbour, mut range) = (Tally::default(), Tally::default(), Tally::default());
     let mut random = baselines::Random::new();
     for (id, Channel { name, anomalies }) in channels.iter().enumerate() {
         let (train, test) = (craft.recording(name, "train")?, craft.recording(name, "test")?);
-        let scores = scores(table, *window, id, &test, &mut detector).with_context(|| name.clone())?;
-        ours.channel(&scores, table.merge, anomalies);
+        let scores = detector.scores(id, &test).with_context(|| name.clone())?;
+        ours.channel(&scores, detector.table.merge, anomalies);
         let (train, test) = (baselines::values(&train), baselines::values(&test));
         neighbour.channel(&baselines::nearest_neighbour(&train, &test), rule::MERGE, anomalies);
         range.channel(&baselines::range(&train, &test), rule::MERGE, anomalies);
@@ -183,24 +182,50 @@ fn count(
     Ok(Counted { name, channels: channels.len(), ours, neighbour, range, random: random.best() })
 }
 
-/// The score of every row of a channel's recording.
-fn scores(
-    table: &Telemetry,
+/// A package's detector on ONNX Runtime, given recordings as the service gives them.
+pub struct Detector<'a> {
+    table: &'a Telemetry,
     window: usize,
-    id: usize,
-    recording: &Recording,
-    detector: &mut GraphSession,
-) -> anyhow::Result<Vec<f32>> {
-    let normal = table.channels.get(id).context("no such channel")?;
-    let surprises = match normal.limits {
-        None => vec![None; recording.len()],
-        Some(_) => surprises(table, window, id as i64, recording, &mut |rows, count, channel| {
-            run(detector, rows, [count, window, table.columns], channel)
-        })?,
-    };
-    let mut scorer = Scorer::new(table, normal);
-    let rows = recording.column(0).into_iter().zip(surprises);
-    Ok(rows.map(|(value, surprise)| scorer.push(value, surprise).total()).collect())
+    graph: GraphSession,
+}
+
+impl<'a> Detector<'a> {
+    /// The graph `detector` of a package of kind anomaly.
+    ///
+    /// # Errors
+    /// What ONNX Runtime says against it.
+    pub fn new(package: &'a Package, runtime: &OnnxRuntime) -> anyhow::Result<Self> {
+        let window = package.manifest().graph("detector").and_then(|graph| graph.input("window"));
+        let Some([_, Dim::Fixed(window), _]) = window.map(|spec| spec.shape.as_slice()) else {
+            anyhow::bail!("the detector's windows are not of a fixed size");
+        };
+        Ok(Self { table: table(package)?, window: *window, graph: session(package, runtime, "detector")? })
+    }
+
+    /// The score of every row of a recording of the channel number `id`; from 1 on it is an alarm.
+    ///
+    /// # Errors
+    /// There is no such channel; what ONNX Runtime says.
+    pub fn scores(&mut self, id: usize, recording: &Recording) -> anyhow::Result<Vec<f32>> {
+        let Self { table, window, graph } = self;
+        let normal = table.channels.get(id).context("no such channel")?;
+        let surprises = match normal.limits {
+            None => vec![None; recording.len()],
+            Some(_) => surprises(table, *window, id as i64, recording, &mut |rows, count, channel| {
+                run(graph, rows, [count, *window, table.columns], channel)
+            })?,
+        };
+        let mut scorer = Scorer::new(table, normal);
+        let rows = recording.column(0).into_iter().zip(surprises);
+        Ok(rows.map(|(value, surprise)| scorer.push(value, surprise).total()).collect())
+    }
+
+    /// The rows of alarms among these scores, ends included.
+    #[must_use]
+    pub fn alarms(&self, scores: &[f32]) -> Vec<RangeInclusive<usize>> {
+        let alarms = Alarms::of(scores.iter().copied(), self.table.merge);
+        alarms.iter().map(|alarm| alarm.first as usize..=alarm.last as usize).collect()
+    }
 }
 
 fn run(

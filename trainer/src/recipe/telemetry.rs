@@ -212,7 +212,7 @@ impl Recipe for TelemetryRecipe {
         let panels = (0..batch.window.size()[0]).map(|i| {
             let value = row(&batch.window.get(i).narrow(1, 0, 1).unsqueeze(0), 0);
             let foretold = [vec![value[0]], row(&foretold.value, i)].concat();
-            vec![value, row(&restored.value, i), foretold]
+            plot::Panel { lines: vec![value, row(&restored.value, i), foretold], ..plot::Panel::default() }
         });
         plot::lines(&panels.collect::<Vec<_>>(), &directory.join(format!("{step:07}.png")))
     }

@@ -230,6 +230,7 @@ fn with_tls(endpoint: Endpoint, address: &str, args: &ServerArgs) -> Result<Endp
         certificate: args.tls_cert.clone(),
         key: args.tls_key.clone(),
         domain: None,
+        ..ClientTls::default()
     };
     match (address.starts_with("https://"), tls.is_set()) {
         (false, false) => Ok(endpoint),
