@@ -153,12 +153,20 @@ seccompProfile:
   type: RuntimeDefault
 {{- end -}}
 
+{{/* What a role's autoscaler goes by. The gateway has no queue. */}}
+{{- define "atelier.scaledBy" -}}
+{{- if eq .name "gateway" }}cpu{{ else }}{{ .values.autoscaling.by }}{{ end }}
+{{- end -}}
+
 {{/* What no schema can see, refused in one line that names the value. */}}
 {{- define "atelier.check" -}}
 {{- $path := printf "roles.%s" .name -}}
 {{- $values := .values -}}
 {{- if and $values.autoscaling.enabled (not (dig "requests" "cpu" "" ($values.resources | default dict))) -}}
 {{- fail (printf "%s.autoscaling.enabled: needs %s.resources.requests.cpu, of which the target is a share" $path $path) -}}
+{{- end -}}
+{{- if and $values.autoscaling.enabled (eq (include "atelier.scaledBy" .) "queue") (not (and .root.Values.metrics.enabled .root.Values.metrics.prometheus)) -}}
+{{- fail (printf "%s.autoscaling.by: queue needs metrics.enabled and metrics.prometheus, the address of a Prometheus that watches the fleet" $path) -}}
 {{- end -}}
 {{- if gt (int64 $values.autoscaling.minReplicas) (int64 $values.autoscaling.maxReplicas) -}}
 {{- fail (printf "%s.autoscaling.minReplicas: is %d, must be at most maxReplicas, %d" $path (int64 $values.autoscaling.minReplicas) (int64 $values.autoscaling.maxReplicas)) -}}
@@ -173,7 +181,7 @@ seccompProfile:
 {{- $roles := list -}}
 {{- range $name := (include "atelier.enabledRoles" . | fromYaml).names -}}
 {{- $values := fromYaml (include "atelier.roleValues" (list $ $name)) -}}
-{{- include "atelier.check" (dict "name" $name "values" $values) -}}
+{{- include "atelier.check" (dict "root" $ "name" $name "values" $values) -}}
 {{- $roles = append $roles (dict "name" $name "values" $values) -}}
 {{- end -}}
 {{- if lt (len $roles) 2 -}}

@@ -1,5 +1,7 @@
 //! What watches the fleet.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use atelier_tests::workspace;
@@ -62,6 +64,44 @@ fn the_alerts_and_dashboards_are_those_of_deploy() {
         let right: Value = serde_json::from_str(&deploy(&format!("grafana/{name}.json"))).unwrap();
         assert!(made == right, "copy deploy/grafana/{name}.json to helm/atelier/files/");
     }
+}
+
+#[test]
+fn roles_are_scaled_by_their_queues_where_that_is_asked_for_and_the_gateway_by_its_processor() {
+    let Some(helm) = Helm::find() else { return };
+    let queue =
+        "roleDefaults.autoscaling.enabled=true,roleDefaults.autoscaling.by=queue,roles.image.device=cuda";
+    let watched = "metrics.enabled=true,metrics.prometheus=http://prometheus:9090";
+    let objects = helm.objects(&["--set", queue, "--set", watched, "--namespace", "models"]);
+    assert_eq!(objects.names("HorizontalPodAutoscaler"), ["fleet-atelier-gateway"]);
+    let scaled: BTreeSet<_> = objects.names("ScaledObject").into_iter().collect();
+    let workers = ["audio", "codec", "image", "text"].map(|role| format!("fleet-atelier-{role}"));
+    assert!(scaled.into_iter().eq(&workers));
+    for (role, last) in [("text", "cpu"), ("image", "prometheus")] {
+        let spec = &objects.one("ScaledObject", &format!("-{role}"))["spec"];
+        assert_eq!(spec["scaleTargetRef"]["name"], format!("fleet-atelier-{role}"));
+        assert!(objects.one("Deployment", &format!("-{role}"))["spec"]["replicas"].is_null());
+        let triggers = spec["triggers"].as_array().unwrap();
+        assert_eq!(triggers.last().unwrap()["type"], last, "{role}");
+        let pods = format!("{{namespace=\"models\",pod=~\"fleet-atelier-{role}-[a-z0-9]+-[a-z0-9]+\"}}");
+        for (trigger, metric) in
+            triggers.iter().zip(["atelier_engine_queue_depth", "atelier_engine_oldest_queued_seconds"])
+        {
+            assert_eq!(trigger["metadata"]["serverAddress"], "http://prometheus:9090");
+            let query = trigger["metadata"]["query"].as_str().unwrap();
+            assert!(query.contains(&format!("{metric}{pods}")), "{query}");
+        }
+    }
+
+    let said = helm.refusal(&["--set", queue]);
+    assert!(said.contains(".autoscaling.by: queue needs metrics.enabled and metrics.prometheus"), "{said}");
+    let said = helm.refusal(&["--set", "roles.gateway.autoscaling.by=queue"]);
+    assert!(
+        said.contains("at '/roles/gateway/autoscaling': additional properties 'by' not allowed"),
+        "{said}"
+    );
+    let said = helm.refusal(&["--set", "metrics.prometheus=prometheus:9090"]);
+    assert!(said.contains("at '/metrics/prometheus'"), "{said}");
 }
 
 #[test]
