@@ -77,8 +77,11 @@ impl Access {
 
     /// Shows whom it turned away.
     pub(crate) fn watch(&self, metrics: &Metrics) {
-        let refusals = Arc::clone(&self.refusals);
-        metrics.add(move |exposition| refusals.show(exposition));
+        let Self { keys, refusals } = self.clone();
+        metrics.add(move |exposition| {
+            let keys = Arc::clone(&keys.borrow());
+            refusals.show(keys.names(), exposition);
+        });
     }
 
     fn decide(&self, headers: &HeaderMap, path: &str, now: Instant) -> Result<(), ServiceError> {

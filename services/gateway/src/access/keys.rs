@@ -117,6 +117,11 @@ impl Keys {
         }
     }
 
+    /// What their holders are called.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.values().map(|key| key.name())
+    }
+
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
