@@ -69,8 +69,10 @@ fn draw(panels: &[Panel]) -> RgbImage {
                     level(pair[0] + (pair[1] - pair[0]) * along).min(top + room - 1)
                 };
                 for x in from..=to {
-                    // Steep lines, too, have no gaps.
-                    let (y, next) = (at(x), at((x + 1).min(to)));
+                    // Steep lines, too, have no gaps, and neither have those with many values in a column.
+                    let next =
+                        if from == to { level(pair[1]).min(top + room - 1) } else { at((x + 1).min(to)) };
+                    let y = at(x);
                     (y.min(next)..=y.max(next)).for_each(|y| picture.put_pixel(x, y, colour));
                 }
             }
@@ -106,6 +108,14 @@ mod tests {
         assert_eq!((first.first(), first.last()), (Some(&MARGIN), Some(&(MARGIN + 9))));
         assert_eq!((second.first(), second.last()), (Some(&(MARGIN + 600)), Some(&(MARGIN + 639))));
         assert_eq!(second.len(), 10 + 20);
+    }
+
+    #[test]
+    fn a_line_has_no_gaps_where_many_values_share_a_column() {
+        let waves = (0..10 * WIDTH).map(|i| (i % 2) as f32).collect();
+        let picture = draw(&[Panel { lines: vec![waves], ..Panel::default() }]);
+        let middle = (MARGIN..MARGIN + WIDTH).filter(|x| picture[(*x, MARGIN + HEIGHT / 2)] == COLOURS[0]);
+        assert_eq!(middle.count(), WIDTH as usize);
     }
 
     #[test]

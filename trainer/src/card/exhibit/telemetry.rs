@@ -10,7 +10,7 @@ use crate::onnx_runtime::OnnxRuntime;
 use crate::plot::{self, Panel};
 
 /// Channels that are shown.
-const SHOWN: usize = 5;
+const SHOWN: usize = 9;
 
 /// Test recordings of channels with labelled anomalies, at equal distances in their list: not the best ones.
 pub(super) fn marked(package: &Package, data: &Path, runtime: &OnnxRuntime) -> anyhow::Result<Exhibit> {
