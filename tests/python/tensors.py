@@ -65,8 +65,12 @@ def describes(client):
         {"name": "x", "datatype": "FP32", "shape": ["-1", "3"]},
         {"name": "n", "datatype": "INT64", "shape": ["-1"]},
     ], metadata
+    # Triton's configuration cannot tell of `n`, which has no dimension but the batch: it is as if there were none.
     config = client.get_model_config("sums").config
-    assert (config.max_batch_size, list(config.input[0].dims)) == (1024, [3]), config
+    assert (config.max_batch_size, [list(each.dims) for each in config.input]) == (0, [[-1, 3], [-1]]), config
+    assert not config.HasField("dynamic_batching"), config
+    config = client.get_model_config(DECODER).config
+    assert (config.max_batch_size, list(config.input[0].dims)) == (1024, [40]), config
     assert config.dynamic_batching.priority_levels == 3, config
 
 

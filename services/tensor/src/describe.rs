@@ -51,8 +51,10 @@ pub(crate) fn metadata(
 pub(crate) fn config(target: &Target) -> Result<api::ModelConfig, ServiceError> {
     let spec = spec(target)?;
     let handle = target.model.graph(&spec.name).ok();
-    let joined = handle.filter(|handle| handle.joins_requests());
-    // Triton leaves the batch out of the dimensions where it joins requests along it.
+    // Triton leaves the batch out of the dimensions where it joins requests along it, and knows no tensor that has no
+    // other: a model with one is described as it is, as if its requests were not joined.
+    let tells = spec.inputs.iter().chain(&spec.outputs).all(|tensor| tensor.shape.len() > 1);
+    let joined = handle.filter(|handle| handle.joins_requests() && tells);
     let own = |shape: &[Dim]| dims(shape.get(usize::from(joined.is_some())..).unwrap_or_default());
     let input = |spec: &TensorSpec| api::ModelInput {
         name: spec.name.clone(),
