@@ -295,3 +295,24 @@ async fn streams_that_come_and_go_at_random_leave_nothing_behind() {
     }
     bench.finish();
 }
+
+#[tokio::test]
+async fn a_client_that_goes_at_its_deadline_has_expired_and_one_that_goes_before_it_was_cancelled() {
+    let bench = Bench::new(1, &[1]);
+    let before = Instant::now();
+    let lane = |deadline| {
+        let shared = Arc::clone(&bench.decoder.shared);
+        let (lane, stream) = TypedLane::new(Walker { steps: 9 }, 4, Some(deadline), shared);
+        drop(stream);
+        lane
+    };
+    // The worker looked at its clock before the deadline, and the client was gone when it looked at the stream.
+    let mut late = lane(before + Duration::from_millis(1));
+    std::thread::sleep(Duration::from_millis(5));
+    assert_eq!(late.readiness(before), lane::Readiness::Expired);
+    assert!(matches!(late.advance(&[1.0, 1.0]), Err(EngineError::DeadlineExceeded)));
+    let mut gone = lane(before + Duration::from_secs(3600));
+    assert_eq!(gone.readiness(before), lane::Readiness::Gone);
+    assert!(matches!(gone.advance(&[1.0, 1.0]), Err(EngineError::Cancelled)));
+    bench.finish();
+}

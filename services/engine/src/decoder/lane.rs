@@ -85,6 +85,14 @@ impl<C: Cursor> TypedLane<C> {
     }
 }
 
+impl<C: Cursor> TypedLane<C> {
+    /// Whether its deadline has passed by now. Of a client that is gone: whether it was told so, whoever told it, be
+    /// it while a step was under way.
+    fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+}
+
 impl<C: Cursor> Lane for TypedLane<C> {
     fn first(&mut self) -> i64 {
         self.cursor.first()
@@ -103,7 +111,9 @@ impl<C: Cursor> Lane for TypedLane<C> {
         };
         if let Some(chunk) = emit {
             // There is room: only a lane that has some is let go on. What is left is a client that is gone.
-            self.chunks.try_send(chunk).map_err(|_| EngineError::Cancelled)?;
+            let gone =
+                |_| if self.is_late() { EngineError::DeadlineExceeded } else { EngineError::Cancelled };
+            self.chunks.try_send(chunk).map_err(gone)?;
         }
         Ok(onward)
     }
@@ -114,7 +124,7 @@ impl<C: Cursor> Lane for TypedLane<C> {
             return Readiness::Expired;
         }
         if self.chunks.is_closed() {
-            return Readiness::Gone;
+            return if self.is_late() { Readiness::Expired } else { Readiness::Gone };
         }
         if self.chunks.capacity() > 0 {
             return Readiness::Go;
