@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use tonic::transport::server::TcpConnectInfo;
 
 use crate::drain::Drain;
-use crate::tls::{Acceptor, Loaded, TlsConfig};
+use crate::tls::{Acceptor, Renewal, TlsConfig};
 use crate::{Drained, Health, ServerConfig, Service};
 use age::Age;
 use connection::Connection;
@@ -40,7 +40,7 @@ pub(crate) async fn run(
     listener: TcpListener,
     service: Service,
     config: &ServerConfig,
-    tls: Option<Loaded<TlsConfig>>,
+    tls: Option<Renewal<TlsConfig>>,
     health: &Health,
     drain: &Drain,
     shutdown: impl Future<Output = ()>,

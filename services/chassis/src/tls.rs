@@ -9,7 +9,6 @@ mod reload;
 mod server;
 
 pub use client::{ClientTls, Connector};
-pub(crate) use reload::Loaded;
 pub use reload::{Renewal, Source};
 pub(crate) use server::Acceptor;
 pub use server::TlsConfig;

@@ -28,8 +28,8 @@ const RECORDED: u32 = 200_000;
 /// Scrapes in a round: enough that hundredths of a second can be divided by them.
 const SCRAPES: u32 = 100;
 
-/// What Prometheus is set to in `deploy/`.
-const INTERVAL: Duration = Duration::from_secs(15);
+/// What Prometheus is set to in `deploy/compose/prometheus.yaml`.
+const INTERVAL: Duration = Duration::from_secs(5);
 
 const SERVICE: &str = "inference.GRPCInferenceService";
 const METHODS: [&str; 3] = ["ModelInfer", "ModelReady", "ModelStreamInfer"];
@@ -121,7 +121,7 @@ pub(crate) async fn measure(settings: &Settings, runtime: &Runtime) -> Result<Ta
         "What metrics take of the processor time of a request with one row, 32 callers, through gateway and \
          service (`percent`, of their time together). Recording: all counts, gauges and histograms of a request \
          that is a batch of its own, while every core records in the same places. Scraping: `/metrics` of the \
-         service every 15 seconds, of one core.",
+         service every 5 seconds, of one core.",
         &["what", "graph", "cost us", "of us", "percent"],
     );
     let kept = Kept::new();

@@ -15,7 +15,7 @@ use tokio_rustls::client::TlsStream;
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use super::pem::{self, Pem};
-use super::reload::{Loaded, Renewal, Source};
+use super::reload::{Renewal, Source};
 use super::{TlsError, provider};
 
 /// Whom a client believes, and what it shows of itself.
@@ -74,45 +74,40 @@ impl ClientTls {
     /// Reads the files, and again whenever they change, for as long as the renewal is run.
     ///
     /// # Errors
-    /// The first field whose file cannot be used, and a domain that is none.
-    pub fn connector(&self) -> Result<(Connector, Renewal<Self>), TlsError> {
-        let domain = self.domain.as_deref().map(|domain| name("domain", domain)).transpose()?;
-        let files = Files::read(self)?;
-        let (current, renewal) = Loaded::new(self.clone(), files)?.renewal();
-        Ok((Connector { current, domain }, renewal))
+    /// The first field whose file cannot be used.
+    pub fn renewal(&self) -> Result<Renewal<Self>, TlsError> {
+        Renewal::new(self.clone(), Files::read(self)?)
     }
 }
 
-fn name(field: &'static str, name: &str) -> Result<ServerName<'static>, TlsError> {
-    let wrong = |_| TlsError::new(field, format!("{name:?} is neither a DNS name nor an IP address"));
-    ServerName::try_from(name.to_owned()).map_err(wrong)
-}
-
-/// Opens TLS on connections to servers, with what is newest. Clones share it.
-#[derive(Debug, Clone)]
-pub struct Connector {
-    current: watch::Receiver<Arc<ClientConfig>>,
-    domain: Option<ServerName<'static>>,
-}
-
-impl Connector {
-    /// To a server whose certificate must be of this host, unless the configuration says of which.
+impl Renewal<ClientTls> {
+    /// For connections to a server whose certificate must be of this host, unless the configuration says of which.
     ///
     /// # Errors
     /// A host that no certificate can be of.
-    pub fn to(mut self, host: &str) -> Result<Self, TlsError> {
-        self.domain = Some(self.domain.map_or_else(|| name("domain", host), Ok)?);
-        Ok(self)
+    pub fn connector(&self, host: &str) -> Result<Connector, TlsError> {
+        let name = self.source().domain.as_deref().unwrap_or(host);
+        let wrong = |_| TlsError::new("domain", format!("{name:?} is neither a DNS name nor an IP address"));
+        let name = ServerName::try_from(name.to_owned()).map_err(wrong)?;
+        Ok(Connector { current: self.current(), name })
     }
+}
 
+/// Opens TLS on connections to a server, with what is newest. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Connector {
+    current: watch::Receiver<Arc<ClientConfig>>,
+    name: ServerName<'static>,
+}
+
+impl Connector {
     /// The handshake. How long it may take is the caller's to say.
     ///
     /// # Errors
     /// The server is not believed, does not believe, or does not speak HTTP/2.
     pub async fn connect(&self, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
-        let domain = self.domain.clone().ok_or_else(|| std::io::Error::other("no host is named"))?;
         let config = Arc::clone(&self.current.borrow());
-        let stream = TlsConnector::from(config).connect(domain, stream).await?;
+        let stream = TlsConnector::from(config).connect(self.name.clone(), stream).await?;
         match stream.get_ref().1.alpn_protocol() {
             Some(b"h2") => Ok(stream),
             _ => Err(std::io::Error::other("the server does not speak HTTP/2 over TLS")),

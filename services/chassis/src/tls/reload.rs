@@ -34,23 +34,32 @@ pub trait Source: Clone + Send + 'static {
     fn make(files: &Self::Files) -> Result<Arc<Self::Made>, TlsError>;
 }
 
-/// Certificates that were read and found good.
-pub(crate) struct Loaded<S: Source> {
+/// Certificates that were read and found good, and what looks after their files.
+pub struct Renewal<S: Source> {
     source: S,
     seen: Result<Option<S::Files>, TlsError>,
-    made: Arc<S::Made>,
+    current: watch::Sender<Arc<S::Made>>,
 }
 
-impl<S: Source> Loaded<S> {
+impl<S: Source> std::fmt::Debug for Renewal<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Renewal").field("section", &S::SECTION).finish_non_exhaustive()
+    }
+}
+
+impl<S: Source> Renewal<S> {
     pub(super) fn new(source: S, files: S::Files) -> Result<Self, TlsError> {
-        let made = S::make(&files)?;
-        Ok(Self { source, seen: Ok(Some(files)), made })
+        let current = watch::Sender::new(S::make(&files)?);
+        Ok(Self { source, seen: Ok(Some(files)), current })
     }
 
-    /// What there is, and what keeps it up to date.
-    pub(crate) fn renewal(self) -> (watch::Receiver<Arc<S::Made>>, Renewal<S>) {
-        let (sender, current) = watch::channel(Arc::clone(&self.made));
-        (current, Renewal { loaded: self, sender })
+    pub(super) fn source(&self) -> &S {
+        &self.source
+    }
+
+    /// What is newest, whenever it is asked for.
+    pub(super) fn current(&self) -> watch::Receiver<Arc<S::Made>> {
+        self.current.subscribe()
     }
 
     /// What has changed since it last looked; each change is told once.
@@ -62,44 +71,29 @@ impl<S: Source> Loaded<S> {
         self.seen = read.clone();
         read.and_then(|files| files.map(|files| S::make(&files)).transpose()).transpose()
     }
-}
 
-/// Looks after the files of certificates.
-pub struct Renewal<S: Source> {
-    loaded: Loaded<S>,
-    sender: watch::Sender<Arc<S::Made>>,
-}
-
-impl<S: Source> std::fmt::Debug for Renewal<S> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Renewal").field("section", &S::SECTION).finish_non_exhaustive()
-    }
-}
-
-impl<S: Source> Renewal<S> {
     /// Takes what is new and good, until it is dropped.
     pub async fn run(mut self) {
-        let period = self.loaded.source.period();
+        let period = self.source.period();
         if period.is_zero() {
             return std::future::pending().await;
         }
         loop {
             tokio::time::sleep(period).await;
             // A file on a network's disk may take its time.
-            let mut loaded = self.loaded;
             let looked = tokio::task::spawn_blocking(move || {
-                let change = loaded.look();
-                (loaded, change)
+                let change = self.look();
+                (self, change)
             });
             let Ok((back, change)) = looked.await else {
                 tracing::error!("the files for TLS can no longer be looked at, going on with what there is");
                 return std::future::pending().await;
             };
-            self.loaded = back;
+            self = back;
             match change {
                 None => {}
                 Some(Ok(made)) => {
-                    self.sender.send_replace(made);
+                    self.current.send_replace(made);
                     tracing::info!(section = S::SECTION, "the certificates were replaced");
                 }
                 Some(Err(error)) => {

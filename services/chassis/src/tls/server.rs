@@ -15,7 +15,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::pem::{self, Pem};
-use super::reload::{Loaded, Source};
+use super::reload::{Renewal, Source};
 use super::{TlsError, provider};
 
 /// What a server shows of itself, and whom it lets in. With no certificate it speaks plaintext.
@@ -48,8 +48,8 @@ impl TlsConfig {
     }
 
     /// Reads the files; `None` for plaintext.
-    pub(crate) fn load(&self) -> Result<Option<Loaded<Self>>, TlsError> {
-        Files::read(self)?.map(|files| Loaded::new(self.clone(), files)).transpose()
+    pub(crate) fn load(&self) -> Result<Option<Renewal<Self>>, TlsError> {
+        Files::read(self)?.map(|files| Renewal::new(self.clone(), files)).transpose()
     }
 }
 
@@ -61,8 +61,8 @@ pub(crate) struct Acceptor {
 
 impl Acceptor {
     /// With certificates whose files are looked after until the guard is dropped.
-    pub(crate) fn follow(loaded: Loaded<TlsConfig>) -> (Self, DropGuard) {
-        let (current, renewal) = loaded.renewal();
+    pub(crate) fn follow(renewal: Renewal<TlsConfig>) -> (Self, DropGuard) {
+        let current = renewal.current();
         let stop = CancellationToken::new();
         tokio::spawn(stop.clone().run_until_cancelled_owned(renewal.run()));
         (Self { current }, stop.drop_guard())

@@ -39,18 +39,17 @@ impl Target {
         route: &Route,
         config: &GatewayConfig,
     ) -> Result<(Vec<Self>, Option<Certificates>), GatewayError> {
-        let written = || route.uri.split(',').map(str::trim);
-        let speaks_tls = written().any(|uri| uri.starts_with("https://"));
-        let (connector, renewal) = speaks_tls.then(|| config.upstream_tls.connector()).transpose()?.unzip();
-        let targets = written().map(|uri| Self::new(uri, route, config, connector.as_ref()));
-        Ok((targets.collect::<Result<_, _>>()?, renewal))
+        let mut certificates = None;
+        let written = route.uri.split(',').map(str::trim);
+        let targets = written.map(|uri| Self::new(uri, route, config, &mut certificates));
+        Ok((targets.collect::<Result<_, _>>()?, certificates))
     }
 
     fn new(
         written: &str,
         route: &Route,
         config: &GatewayConfig,
-        connector: Option<&Connector>,
+        certificates: &mut Option<Certificates>,
     ) -> Result<Self, GatewayError> {
         let error = |source| GatewayError::Uri { role: route.role.clone(), uri: written.to_owned(), source };
         // Checked before tonic sees it, which takes more kinds of addresses than we do.
@@ -61,7 +60,14 @@ impl Target {
         }
         let (tls, port) = match uri.scheme_str() {
             Some("http") => (None, 80),
-            Some("https") => (connector.map(|it| it.clone().to(&host)).transpose()?, 443),
+            Some("https") => {
+                // Read where the first address asks for them, and shared by the others.
+                let certificates = match certificates {
+                    Some(read) => read,
+                    None => certificates.insert(config.upstream_tls.renewal()?),
+                };
+                (Some(certificates.connector(&host)?), 443)
+            }
             _ => return Err(error(None)),
         };
         // A port that is none is no port to `Uri::port`.
