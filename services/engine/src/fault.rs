@@ -16,15 +16,6 @@ pub(crate) fn run_caught(runner: &mut dyn Runner, inputs: &[Tensor]) -> Result<V
     caught(|| runner.run(inputs)).and_then(|r| r)
 }
 
-/// The same into the outputs of an earlier run; see [`Runner::run_into`].
-pub(crate) fn run_into_caught(
-    runner: &mut dyn Runner,
-    inputs: &[Tensor],
-    outputs: &mut Vec<Tensor>,
-) -> Result<(), EngineError> {
-    caught(|| runner.run_into(inputs, outputs)).and_then(|r| r)
-}
-
 /// Turns a panic into an error.
 pub(crate) fn caught<T>(f: impl FnOnce() -> T) -> Result<T, EngineError> {
     // Whatever `f` was working on is not looked at again after a panic.

@@ -6,20 +6,19 @@ use atelier_package::{Tensor, TensorData};
 
 use crate::EngineError;
 
-/// Rows of several tensors, one after the other along axis 0, and then the last row again until there are
-/// `size` (a repeated row is sure to be of the kind that the graph takes; zeros are not).
-pub(crate) fn join(parts: &[(&Tensor, Range<usize>)], size: usize) -> Result<Tensor, EngineError> {
+/// Rows of several tensors, one after the other along axis 0.
+pub(crate) fn join(parts: &[(&Tensor, Range<usize>)]) -> Result<Tensor, EngineError> {
     let Some((first, _)) = parts.first() else {
-        return Err(EngineError::Runtime("a batch without rows".into()));
+        return Err(EngineError::Runtime("an answer without rows".into()));
     };
     let mut shape = first.shape().to_vec();
     let row: usize = shape.iter().skip(1).product();
     if let Some(batch) = shape.first_mut() {
-        *batch = size;
+        *batch = parts.iter().map(|(_, range)| range.len()).sum();
     }
     let data = match first.data() {
-        TensorData::F32(_) => TensorData::F32(collect(parts, row, size, Tensor::as_f32)?),
-        TensorData::I64(_) => TensorData::I64(collect(parts, row, size, Tensor::as_i64)?),
+        TensorData::F32(_) => TensorData::F32(collect(parts, row, Tensor::as_f32)?),
+        TensorData::I64(_) => TensorData::I64(collect(parts, row, Tensor::as_i64)?),
     };
     Tensor::new(shape, data).map_err(|e| EngineError::Runtime(e.to_string()))
 }
@@ -27,25 +26,20 @@ pub(crate) fn join(parts: &[(&Tensor, Range<usize>)], size: usize) -> Result<Ten
 fn collect<'a, T: Copy + 'a>(
     parts: &'a [(&Tensor, Range<usize>)],
     row: usize,
-    size: usize,
     get: impl Fn(&'a Tensor) -> Option<&'a [T]>,
 ) -> Result<Vec<T>, EngineError> {
-    let broken = || EngineError::Runtime("rows of different kinds in one batch".into());
-    let mut out = Vec::with_capacity(size * row);
+    let broken = || EngineError::Runtime("rows of different kinds in one answer".into());
+    let mut out = Vec::with_capacity(parts.iter().map(|(_, range)| range.len() * row).sum());
     for (tensor, range) in parts {
         let rows = get(tensor).and_then(|v| v.get(range.start * row..range.end * row)).ok_or_else(broken)?;
         out.extend_from_slice(rows);
-    }
-    while out.len() < size * row {
-        out.extend_from_within(out.len().checked_sub(row).ok_or_else(broken)?..);
     }
     Ok(out)
 }
 
 /// The rows `range` of a tensor along axis 0.
 pub(crate) fn take(tensor: &Tensor, range: Range<usize>) -> Result<Tensor, EngineError> {
-    let size = range.len();
-    join(&[(tensor, range)], size)
+    join(&[(tensor, range)])
 }
 
 /// The entries `indices` of a tensor along `axis`, in that order; one may be there several times.
@@ -121,11 +115,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn joined_rows_come_apart_as_they_were_and_padding_repeats_the_last() {
+    fn joined_rows_come_apart_as_they_were() {
         let a = Tensor::f32([2, 2], vec![1.0, 2.0, 3.0, 4.0]).unwrap();
         let b = Tensor::f32([1, 2], vec![5.0, 6.0]).unwrap();
-        let joined = join(&[(&a, 1..2), (&b, 0..1)], 4).unwrap();
-        assert_eq!(joined, Tensor::f32([4, 2], vec![3.0, 4.0, 5.0, 6.0, 5.0, 6.0, 5.0, 6.0]).unwrap());
+        let joined = join(&[(&a, 1..2), (&b, 0..1)]).unwrap();
+        assert_eq!(joined, Tensor::f32([2, 2], vec![3.0, 4.0, 5.0, 6.0]).unwrap());
         assert_eq!(take(&joined, 1..2).unwrap(), b);
     }
 
@@ -133,9 +127,9 @@ mod tests {
     fn rows_that_do_not_belong_together_are_an_error() {
         let f = Tensor::f32([1], vec![1.0]).unwrap();
         let i = Tensor::i64([1], vec![1]).unwrap();
-        assert!(join(&[(&f, 0..1), (&i, 0..1)], 2).is_err());
-        assert!(join(&[(&f, 0..2)], 2).is_err());
-        assert!(join(&[], 2).is_err());
+        assert!(join(&[(&f, 0..1), (&i, 0..1)]).is_err());
+        assert!(join(&[(&f, 0..2)]).is_err());
+        assert!(join(&[]).is_err());
     }
 
     #[test]

@@ -39,24 +39,40 @@ impl Sampling {
     /// The tokens that can be drawn with their probabilities, the likeliest first (of equals the one of lower
     /// id). They sum to 1. Logits must be finite or minus infinity, and not all of the latter.
     pub fn distribution(&self, logits: &[f32]) -> Result<Vec<(usize, f64)>, EngineError> {
+        let mut space = Space::default();
+        self.distribute(logits, &mut space)?;
+        Ok(space.order)
+    }
+
+    /// The same into memory that is there already: it is done for every token of every stream.
+    fn distribute(&self, logits: &[f32], space: &mut Space) -> Result<(), EngineError> {
         check(logits)?;
-        let mut order: Vec<(usize, f64)> = logits.iter().map(|x| f64::from(*x)).enumerate().collect();
-        order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        let Space { ranks, order } = space;
+        ranks.clear();
+        ranks.extend(logits.iter().zip(0_u32..).map(|(x, token)| rank(*x, token)));
         let greedy = self.temperature == 0.0;
-        let keep = if greedy {
-            1
-        } else if self.top_k == 0 {
-            order.len()
-        } else {
-            self.top_k
+        let keep = match (greedy, self.top_k) {
+            (true, _) => 1,
+            (false, 0) => ranks.len(),
+            (false, k) => k.min(ranks.len()),
         };
-        order.truncate(keep);
+        if keep < ranks.len() {
+            ranks.select_nth_unstable(keep);
+            ranks.truncate(keep);
+        }
+        ranks.sort_unstable();
+        order.clear();
+        // The lower half of a rank is the token.
+        order.extend(ranks.iter().filter_map(|rank| {
+            let token = (rank & u64::from(u32::MAX)) as usize;
+            logits.get(token).map(|x| (token, f64::from(*x)))
+        }));
         let best = order.first().map_or(0.0, |(_, x)| *x);
         let temperature = if greedy { 1.0 } else { self.temperature };
-        for (_, x) in &mut order {
+        for (_, x) in order.iter_mut() {
             *x = libm::exp((*x - best) / temperature);
         }
-        normalise(&mut order);
+        normalise(order);
         if self.top_p < 1.0 {
             let mut sum = 0.0;
             let within = order.iter().take_while(|(_, p)| {
@@ -66,10 +82,25 @@ impl Sampling {
             });
             let keep = within.count().max(1);
             order.truncate(keep);
-            normalise(&mut order);
+            normalise(order);
         }
-        Ok(order)
+        Ok(())
     }
+}
+
+/// What is needed to order tokens by how likely they are.
+#[derive(Debug, Clone, Default)]
+struct Space {
+    ranks: Vec<u64>,
+    order: Vec<(usize, f64)>,
+}
+
+/// The lower the likelier; of equals the token of lower id. Numbers are sorted faster than what has to be compared.
+fn rank(logit: f32, token: u32) -> u64 {
+    let bits = logit.to_bits();
+    // The bits of floats are in their order, but for the sign, and backwards below zero.
+    let ascending = if logit.is_sign_negative() { !bits } else { bits | 1 << 31 };
+    u64::from(!ascending) << 32 | u64::from(token)
 }
 
 impl Default for Sampling {
@@ -85,21 +116,23 @@ impl Default for Sampling {
 pub struct Sampler {
     sampling: Sampling,
     rng: ChaCha8Rng,
+    space: Space,
 }
 
 impl Sampler {
     /// A sampler for a request with this seed (see [`crate::seed::resolve`]).
     pub fn new(sampling: Sampling, seed: u64) -> Self {
-        Self { sampling, rng: ChaCha8Rng::seed_from_u64(seed) }
+        Self { sampling, rng: ChaCha8Rng::seed_from_u64(seed), space: Space::default() }
     }
 
     /// Draws a token. Fails if the logits are no distribution (NaN, plus infinity, empty).
     pub fn sample(&mut self, logits: &[f32]) -> Result<usize, EngineError> {
-        let distribution = self.sampling.distribution(logits)?;
+        self.sampling.distribute(logits, &mut self.space)?;
+        let distribution = &self.space.order;
         // One draw for each token, used or not: so the n-th token depends on n and the logits only.
         let u = (self.rng.next_u64() >> 11) as f64 * (1.0 / (1_u64 << 53) as f64);
         let mut sum = 0.0;
-        for (token, p) in &distribution {
+        for (token, p) in distribution {
             sum += p;
             if u < sum {
                 return Ok(*token);
@@ -161,6 +194,14 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn ranks_are_in_the_order_of_logits_and_then_of_tokens(
+            a in proptest::num::f32::ANY, b in proptest::num::f32::ANY, i in 0_u32..9, j in 0_u32..9
+        ) {
+            prop_assume!(!a.is_nan() && !b.is_nan());
+            prop_assert_eq!(rank(a, i).cmp(&rank(b, j)), b.total_cmp(&a).then(i.cmp(&j)));
+        }
+
         #[test]
         fn what_can_be_drawn_has_probabilities_that_sum_to_one(
             l in logits(), t in 0.01_f64..10.0, k in 0_usize..100, p in 0.01_f64..=1.0

@@ -17,9 +17,9 @@ use crate::cli::failure::Failure;
 /// The variable that ONNX Runtime's own tools know.
 const ORT_DYLIB_PATH: &str = "ORT_DYLIB_PATH";
 
-/// Variables that begin like ours and are not of the servers: the client's, the configuration file's, and
-/// those of `cargo xtask`.
-const NOT_SERVERS: [&str; 9] = [
+/// Variables that begin like ours and are not of the servers: the client's, the configuration file's, the trainer's,
+/// and those of `cargo xtask`.
+const NOT_SERVERS: [&str; 10] = [
     "ATELIER_SERVER",
     "ATELIER_TIMEOUT",
     "ATELIER_TLS_CA",
@@ -27,6 +27,7 @@ const NOT_SERVERS: [&str; 9] = [
     "ATELIER_TLS_KEY",
     "ATELIER_API_KEY",
     "ATELIER_CONFIG",
+    "ATELIER_DATA",
     "ATELIER_PYTHON",
     "ATELIER_RUNTIME",
 ];

@@ -244,13 +244,12 @@ fn assemble(mut parts: Vec<(Range<usize>, Vec<Tensor>)>) -> Result<Vec<Tensor>, 
         return Ok(parts.pop().map(|(_, outputs)| outputs).unwrap_or_default());
     }
     parts.sort_by_key(|(range, _)| range.start);
-    let rows = parts.iter().map(|(range, _)| range.len()).sum();
     let count = parts.first().map_or(0, |(_, outputs)| outputs.len());
     (0..count)
         .map(|i| {
             let pieces: Vec<(&Tensor, Range<usize>)> =
                 parts.iter().filter_map(|(r, outputs)| outputs.get(i).map(|t| (t, 0..r.len()))).collect();
-            crate::rows::join(&pieces, rows)
+            crate::rows::join(&pieces)
         })
         .collect()
 }

@@ -1,6 +1,5 @@
 //! The thread that owns a session of a stateless graph.
 
-use std::ops::Range;
 use std::time::Instant;
 
 use atelier_package::Tensor;
@@ -9,21 +8,21 @@ use super::scheduler::Event;
 use super::shared::{Job, Shared};
 use crate::EngineError;
 use crate::fault::{Rebuild, run_caught};
-use crate::rows::{join, take};
+use crate::runtime::frame::Framed;
 use crate::runtime::session::Runner;
 use crate::sync::PoisonError;
 use crate::sync::atomic::Ordering;
 
 /// Runs batches until the batcher is stopped and nothing is left to do.
 pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
-    let mut runner = Some(runner);
+    let mut runner = Some(Framed::new(runner));
     let mut rebuild = Rebuild::default();
     let mut broken = false;
     loop {
         let Some(session) = runner.as_mut() else {
             match rebuild.attempt(&shared.setup.name, &shared.setup.factory) {
                 Ok(fresh) => {
-                    runner = Some(fresh);
+                    runner = Some(Framed::new(fresh));
                     shared.healthy.fetch_add(1, Ordering::AcqRel);
                     if std::mem::take(&mut broken) {
                         shared.broken.fetch_sub(1, Ordering::AcqRel);
@@ -45,7 +44,7 @@ pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
         }
         let pass = shared.setup.turnstile.pass(shared.setup.threads);
         // Only now that it can run at once is the batch formed: until here others could still join it.
-        let stop = session.stop();
+        let stop = session.runner().stop();
         let job = {
             let mut state = shared.state();
             let Some(job) = shared.step(&mut state, Event::Take) else { continue };
@@ -54,7 +53,7 @@ pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
         };
         let running = shared.running.hold(job.parts.len());
         let started = Instant::now();
-        let result = job.span(&shared.setup.name).in_scope(|| run(shared, session.as_mut(), &job));
+        let result = job.span(&shared.setup.name).in_scope(|| run(shared, session, &job));
         drop(pass);
         // From here on nobody stops this batch, so that nobody stops the next one in its place.
         shared.state().running.remove(&job.batch);
@@ -125,30 +124,33 @@ fn wait_out(shared: &Shared, pause: std::time::Duration) -> bool {
 }
 
 /// Runs a job: its outputs by part, in the order of the parts.
-fn run(shared: &Shared, runner: &mut dyn Runner, job: &Job) -> Result<Vec<Vec<Tensor>>, EngineError> {
+fn run(shared: &Shared, runner: &mut Framed, job: &Job) -> Result<Vec<Vec<Tensor>>, EngineError> {
     let setup = &shared.setup;
     if !setup.joinable {
         let mut outputs = Vec::with_capacity(1);
         for (_, _, inputs) in &job.parts {
-            outputs.push(run_caught(runner, inputs)?);
+            outputs.push(run_caught(runner.runner(), inputs)?);
         }
         return Ok(outputs);
     }
     let rows = job.parts.iter().map(|(_, r, _)| r.len()).sum();
     let size = setup.sizes.fit(rows);
-    let mut inputs = Vec::with_capacity(setup.spec.inputs.len());
-    for i in 0..setup.spec.inputs.len() {
-        let parts: Vec<(&Tensor, Range<usize>)> =
-            job.parts.iter().filter_map(|(_, r, inputs)| inputs.get(i).map(|t| (t, r.clone()))).collect();
-        inputs.push(join(&parts, size)?);
+    let frame = runner.frame(&setup.spec, size)?;
+    let mut at = 0;
+    for (_, range, inputs) in &job.parts {
+        for (input, tensor) in inputs.iter().enumerate() {
+            frame.put(input, at, tensor, range.clone())?;
+        }
+        at += range.len();
     }
-    let outputs = run_caught(runner, &inputs)?;
+    frame.pad(rows)?;
+    let frame = runner.run(size)?;
     let mut start = 0;
     let mut by_part = Vec::with_capacity(job.parts.len());
     for (_, range, _) in &job.parts {
         let rows = start..start + range.len();
         start = rows.end;
-        by_part.push(outputs.iter().map(|t| take(t, rows.clone())).collect::<Result<Vec<_>, _>>()?);
+        by_part.push(frame.take(rows)?);
     }
     Ok(by_part)
 }

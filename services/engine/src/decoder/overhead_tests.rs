@@ -10,7 +10,6 @@ use atelier_package::Package;
 use super::*;
 use crate::runtime::session::GraphSession;
 use crate::runtime::{Device, Runtime};
-use slots::Batch;
 
 /// Steps that are timed together, and how often: the least of the times is what the machine can do.
 const STEPS: usize = 100;
@@ -58,11 +57,11 @@ async fn overhead_of_a_step_beside_the_bare_graph() {
             })
         };
         let mut runner = factory().unwrap();
-        let mut batch = Batch::new(&shape, streams).unwrap();
+        let mut frame = runner.frame(&spec, streams).unwrap();
         let mut times = vec![computed()];
         for _ in 0..ROUNDS {
             for _ in 0..STEPS {
-                runner.run_into(&batch.inputs, &mut batch.outputs).unwrap();
+                runner.run_frame(&mut frame).unwrap();
             }
             times.push(computed());
         }

@@ -4,6 +4,7 @@ use atelier_package::{Dim, Dtype, GraphSpec, TensorSpec};
 
 use crate::EngineError;
 use crate::rows::Entry;
+use crate::runtime::frame::Frame;
 
 /// Where the parts of a step graph are among its inputs and outputs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,10 +39,6 @@ impl StateShape {
     pub(super) fn len(&self, axis: usize) -> usize {
         self.before.iter().chain(&self.after).product::<usize>() * axis
     }
-
-    pub(super) fn dims(&self, axis: usize) -> Vec<usize> {
-        self.before.iter().copied().chain([axis]).chain(self.after.iter().copied()).collect()
-    }
 }
 
 /// Delay lines: `[batch, layers, width]` from an output, `[batch, layers, taps, width]` to an input.
@@ -72,6 +69,13 @@ impl ExtraShape {
 }
 
 impl StepShape {
+    /// The logits of a row of a step.
+    pub(super) fn logits<'a>(&self, frame: &'a Frame, row: usize) -> Result<&'a [f32], EngineError> {
+        let of_all = frame.output(self.logits)?;
+        let none = || EngineError::Runtime(format!("a step without logits for row {row}"));
+        of_all.get(row * self.tokens..(row + 1) * self.tokens).ok_or_else(none)
+    }
+
     /// Reads a step graph: `token` i64 `[batch]` in, `logits` f32 `[batch, V]` out, f32 states and delay lines
     /// in and out, and f32 inputs `[batch, …]` besides, which are the cursors' to fill.
     pub(crate) fn of(spec: &GraphSpec) -> Result<Self, EngineError> {

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use atelier_package::{Tensor, TensorError};
-
 use super::lane::Lane;
 use super::lines::Lines;
 use super::shape::StepShape;
 use crate::EngineError;
 use crate::rows::{Entry, copy_entry};
+use crate::runtime::frame::Frame;
 
 /// What all slots remember: their states, each kept as `[outer…, slot, inner…]`, their delay lines, and what
 /// their streams give besides for the next step, each kept as `[slot, …]`.
@@ -19,57 +18,6 @@ pub(crate) struct Slots {
     states: Vec<Vec<f32>>,
     lines: Vec<Lines>,
     extras: Vec<Vec<f32>>,
-}
-
-/// A step's inputs and outputs, kept for the next step of the same size.
-#[derive(Debug, Default)]
-pub(crate) struct Batch {
-    rows: usize,
-    /// As the graph takes them.
-    pub(crate) inputs: Vec<Tensor>,
-    /// As the graph gave them; empty before the first run.
-    pub(crate) outputs: Vec<Tensor>,
-}
-
-impl Batch {
-    /// For this many rows.
-    pub(crate) fn new(shape: &StepShape, rows: usize) -> Result<Self, EngineError> {
-        let mut inputs: Vec<Option<Tensor>> = vec![None; shape.inputs];
-        let mut put = |input: usize, tensor: Result<Tensor, TensorError>| {
-            let tensor = tensor.map_err(|e| EngineError::Runtime(e.to_string()))?;
-            *inputs.get_mut(input).ok_or_else(broken)? = Some(tensor);
-            Ok::<_, EngineError>(())
-        };
-        let zeros = |dims: Vec<usize>| {
-            let count = dims.iter().product();
-            Tensor::f32(dims, vec![0.0; count])
-        };
-        put(shape.token, Tensor::i64([rows], vec![0; rows]))?;
-        for state in &shape.states {
-            put(state.input, zeros(state.dims(rows)))?;
-        }
-        for lines in &shape.lines {
-            put(lines.input, zeros(vec![rows, lines.delays.len(), lines.taps, lines.width]))?;
-        }
-        for extra in &shape.extras {
-            put(extra.input, zeros(std::iter::once(rows).chain(extra.dims.iter().copied()).collect()))?;
-        }
-        let inputs = inputs.into_iter().collect::<Option<Vec<Tensor>>>().ok_or_else(broken)?;
-        Ok(Self { rows, inputs, outputs: Vec::new() })
-    }
-
-    /// The logits of a row.
-    pub(crate) fn logits(&self, shape: &StepShape, row: usize) -> Result<&[f32], EngineError> {
-        self.output(shape.logits)?.get(row * shape.tokens..(row + 1) * shape.tokens).ok_or_else(broken)
-    }
-
-    fn input(&mut self, input: usize) -> Result<&mut [f32], EngineError> {
-        self.inputs.get_mut(input).and_then(Tensor::as_f32_mut).ok_or_else(broken)
-    }
-
-    fn output(&self, output: usize) -> Result<&[f32], EngineError> {
-        self.outputs.get(output).and_then(Tensor::as_f32).ok_or_else(broken)
-    }
 }
 
 impl Slots {
@@ -102,31 +50,30 @@ impl Slots {
         Ok(())
     }
 
-    /// Puts the inputs of one step for these slots and their tokens into a batch, whose other rows are those
+    /// Puts the inputs of one step for these slots and their tokens into a frame, whose other rows are those
     /// of the last slot again.
-    pub(crate) fn gather(&self, slots: &[(usize, i64)], batch: &mut Batch) -> Result<(), EngineError> {
+    pub(crate) fn gather(&self, slots: &[(usize, i64)], frame: &mut Frame) -> Result<(), EngineError> {
         let last = slots.last().ok_or_else(|| EngineError::Runtime("a step without streams".into()))?;
-        let rows = batch.rows;
+        let rows = frame.rows();
         let places = || slots.iter().chain(std::iter::repeat(last)).take(rows).enumerate();
-        let tokens =
-            batch.inputs.get_mut(self.shape.token).and_then(Tensor::as_i64_mut).ok_or_else(broken)?;
+        let tokens = frame.input::<i64>(self.shape.token)?;
         for (row, (_, token)) in places() {
             *tokens.get_mut(row).ok_or_else(broken)? = *token;
         }
         for (state, values) in self.shape.states.iter().zip(&self.states) {
-            let input = batch.input(state.input)?;
+            let input = frame.input(state.input)?;
             for (row, (slot, _)) in places() {
                 copy_entry(values, state.entry(self.slots, *slot), input, state.entry(rows, row))?;
             }
         }
         for (shape, lines) in self.shape.lines.iter().zip(&self.lines) {
-            let input = batch.input(shape.input)?;
+            let input = frame.input(shape.input)?;
             for (row, (slot, _)) in places() {
                 lines.read(*slot, row_mut(input, row, lines.row())?)?;
             }
         }
         for (extra, values) in self.shape.extras.iter().zip(&self.extras) {
-            let input = batch.input(extra.input)?;
+            let input = frame.input(extra.input)?;
             for (row, (slot, _)) in places() {
                 let len = extra.len();
                 let given = values.get(slot * len..(slot + 1) * len).ok_or_else(broken)?;
@@ -137,15 +84,15 @@ impl Slots {
     }
 
     /// Takes what these slots must remember of the step.
-    pub(crate) fn scatter(&mut self, slots: &[(usize, i64)], batch: &Batch) -> Result<(), EngineError> {
+    pub(crate) fn scatter(&mut self, slots: &[(usize, i64)], frame: &Frame) -> Result<(), EngineError> {
         for (state, values) in self.shape.states.iter().zip(&mut self.states) {
-            let output = batch.output(state.output)?;
+            let output = frame.output(state.output)?;
             for (row, (slot, _)) in slots.iter().enumerate() {
-                copy_entry(output, state.entry(batch.rows, row), values, state.entry(self.slots, *slot))?;
+                copy_entry(output, state.entry(frame.rows(), row), values, state.entry(self.slots, *slot))?;
             }
         }
         for (shape, lines) in self.shape.lines.iter().zip(&mut self.lines) {
-            let output = batch.output(shape.output)?;
+            let output = frame.output(shape.output)?;
             let len = shape.delays.len() * shape.width;
             for (row, (slot, _)) in slots.iter().enumerate() {
                 lines.push(*slot, output.get(row * len..(row + 1) * len).ok_or_else(broken)?)?;
@@ -177,7 +124,7 @@ pub(crate) fn pick(ready: &mut Vec<(usize, u64)>, room: usize) {
 mod tests {
     use super::*;
     use crate::decoder::lane::{Onward, Readiness};
-    use atelier_package::{DelayLines, Dtype, GraphSpec, StatePair, TensorSpec};
+    use atelier_package::{DelayLines, Dtype, GraphSpec, StatePair, Tensor, TensorSpec};
     use proptest::prelude::*;
     use std::time::Instant;
 
@@ -197,10 +144,10 @@ mod tests {
         (Arc::clone(&shape), Slots::new(shape, slots))
     }
 
-    fn gather(shape: &StepShape, slots: &Slots, picked: &[(usize, i64)], rows: usize) -> Vec<Tensor> {
-        let mut batch = Batch::new(shape, rows).unwrap();
-        slots.gather(picked, &mut batch).unwrap();
-        batch.inputs
+    fn gather(spec: &GraphSpec, slots: &Slots, picked: &[(usize, i64)], rows: usize) -> Vec<Tensor> {
+        let mut frame = Frame::plain(spec, rows).unwrap();
+        slots.gather(picked, &mut frame).unwrap();
+        frame.inputs().unwrap()
     }
 
     #[test]
@@ -208,18 +155,19 @@ mod tests {
         let (shape, mut slots) = slots(&spec(), 4);
         assert_eq!(shape.tokens, 5);
         let picked = [(1, 7), (3, 8)];
-        let mut batch = Batch::new(&shape, 3).unwrap();
+        let mut frame = Frame::plain(&spec(), 3).unwrap();
         let next = Tensor::f32([2, 3, 3], (0..18).map(|x| x as f32).collect()).unwrap();
-        batch.outputs = vec![Tensor::f32([3, 5], vec![0.0; 15]).unwrap(), next];
-        slots.scatter(&picked, &batch).unwrap();
-        slots.gather(&picked, &mut batch).unwrap();
-        assert_eq!(batch.inputs[1], Tensor::i64([3], vec![7, 8, 8]).unwrap());
+        frame.set_outputs(&[Tensor::f32([3, 5], vec![0.0; 15]).unwrap(), next]).unwrap();
+        slots.scatter(&picked, &frame).unwrap();
+        slots.gather(&picked, &mut frame).unwrap();
+        let inputs = frame.inputs().unwrap();
+        assert_eq!(inputs[1], Tensor::i64([3], vec![7, 8, 8]).unwrap());
         let rows = [0, 1, 2, 3, 4, 5, 3, 4, 5, 9, 10, 11, 12, 13, 14, 12, 13, 14];
         let rows = rows.iter().map(|x| *x as f32).collect();
-        assert_eq!(batch.inputs[0], Tensor::f32([2, 3, 3], rows).unwrap());
+        assert_eq!(inputs[0], Tensor::f32([2, 3, 3], rows).unwrap());
         slots.reset(3).unwrap();
-        assert_eq!(gather(&shape, &slots, &[(3, 0)], 1)[0].as_f32().unwrap(), [0.0; 6]);
-        assert_eq!(gather(&shape, &slots, &[(1, 0)], 1)[0].as_f32().unwrap()[..3], [0.0, 1.0, 2.0]);
+        assert_eq!(gather(&spec(), &slots, &[(3, 0)], 1)[0].as_f32().unwrap(), [0.0; 6]);
+        assert_eq!(gather(&spec(), &slots, &[(1, 0)], 1)[0].as_f32().unwrap()[..3], [0.0, 1.0, 2.0]);
     }
 
     /// Gives 10, 11, … for `pace`, and nothing for any other input.
@@ -272,15 +220,17 @@ mod tests {
 
     #[test]
     fn each_row_has_the_taps_and_the_extras_of_its_slot() {
-        let (shape, mut slots) = slots(&with_lines_and("pace"), 3);
+        let spec = with_lines_and("pace");
+        let (_, mut slots) = slots(&spec, 3);
         let picked = [(0, 1), (2, 1)];
         slots.fill(0, &mut Giving(10.0)).unwrap();
         slots.fill(2, &mut Giving(20.0)).unwrap();
-        let mut batch = Batch::new(&shape, 3).unwrap();
+        let mut frame = Frame::plain(&spec, 3).unwrap();
         for step in 0..3_u8 {
-            slots.gather(&picked, &mut batch).unwrap();
-            assert_eq!(batch.inputs[3].as_f32().unwrap(), [10.0, 11.0, 20.0, 21.0, 20.0, 21.0]);
-            let taps = batch.inputs[0].as_f32().unwrap();
+            slots.gather(&picked, &mut frame).unwrap();
+            let inputs = frame.inputs().unwrap();
+            assert_eq!(inputs[3].as_f32().unwrap(), [10.0, 11.0, 20.0, 21.0, 20.0, 21.0]);
+            let taps = inputs[0].as_f32().unwrap();
             let expected: [f32; 6] = match step {
                 0 => [0.0; 6],
                 1 => [1.0, 0.0, 3.0, 0.0, 3.0, 0.0],
@@ -289,12 +239,13 @@ mod tests {
             assert_eq!(taps, expected, "step {step}");
             let pushed = (1..=6_u8).map(|x| f32::from(10 * step + x)).collect();
             let states = Tensor::f32([2, 3, 3], vec![0.0; 18]).unwrap();
-            batch.outputs = vec![
+            let outputs = [
                 Tensor::f32([3, 5], vec![0.0; 15]).unwrap(),
                 states,
                 Tensor::f32([3, 2, 1], pushed).unwrap(),
             ];
-            slots.scatter(&picked, &batch).unwrap();
+            frame.set_outputs(&outputs).unwrap();
+            slots.scatter(&picked, &frame).unwrap();
         }
     }
 

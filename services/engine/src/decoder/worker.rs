@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use super::lane::{Lane, Onward, Readiness};
 use super::shape::StepShape;
-use super::slots::{Batch, Slots, pick};
+use super::slots::{Slots, pick};
 use super::{Setup, Shared, Waiting};
 use crate::EngineError;
-use crate::fault::{Rebuild, caught, run_into_caught};
+use crate::fault::{Rebuild, caught};
 use crate::gauge::Held;
+use crate::runtime::frame::Framed;
 use crate::runtime::session::Runner;
 use crate::sync::PoisonError;
 
@@ -36,8 +37,6 @@ struct Worker<'a> {
     number: usize,
     seats: Vec<Option<Seat>>,
     slots: Slots,
-    /// One for each size that was run, so that a step need not ask for memory.
-    batches: Vec<(usize, Batch)>,
     /// Slots that can go on, with the steps that they have taken.
     ready: Vec<(usize, u64)>,
     /// Slots that take the next step, with their tokens.
@@ -54,17 +53,16 @@ pub(super) fn serve(shared: &Shared, number: usize, runner: Box<dyn Runner>) {
         number,
         seats: (0..slots).map(|_| None).collect(),
         slots: Slots::new(Arc::clone(&setup.shape), slots),
-        batches: Vec::new(),
         ready: Vec::with_capacity(slots),
         picked: Vec::with_capacity(slots),
     };
-    let mut runner = Some(runner);
+    let mut runner = Some(Framed::new(runner));
     let mut rebuild = Rebuild::default();
     loop {
         let Some(session) = runner.as_mut() else {
             match rebuild.attempt(&setup.name, &setup.factory) {
                 Ok(fresh) => {
-                    runner = Some(fresh);
+                    runner = Some(Framed::new(fresh));
                     worker.back();
                 }
                 Err(pause) => {
@@ -80,7 +78,7 @@ pub(super) fn serve(shared: &Shared, number: usize, runner: Box<dyn Runner>) {
             Next::Wait(until) => worker.wait(until),
             Next::Step => {
                 let picked = std::mem::take(&mut worker.picked);
-                match worker.step(session.as_mut(), &picked) {
+                match worker.step(session, &picked) {
                     Ok(()) => rebuild.succeeded(),
                     Err(e) => {
                         tracing::error!(graph = setup.name, error = %e, streams = picked.len(), "a step failed");
@@ -195,28 +193,22 @@ impl Worker<'_> {
     }
 
     /// Runs one step for these slots.
-    fn step(&mut self, runner: &mut dyn Runner, picked: &[(usize, i64)]) -> Result<(), EngineError> {
+    fn step(&mut self, runner: &mut Framed, picked: &[(usize, i64)]) -> Result<(), EngineError> {
         let size = self.setup.sizes.fit(picked.len());
-        let kept = self.batches.iter().position(|(rows, _)| *rows == size);
-        let mut batch = match kept.map(|i| self.batches.swap_remove(i)) {
-            Some((_, batch)) => batch,
-            None => Batch::new(&self.setup.shape, size)?,
-        };
-        self.slots.gather(picked, &mut batch)?;
+        self.slots.gather(picked, runner.frame(&self.setup.spec, size)?)?;
         let pass = self.setup.turnstile.pass(self.setup.threads);
         let started = Instant::now();
-        run_into_caught(runner, &batch.inputs, &mut batch.outputs)?;
+        let frame = runner.run(size)?;
         drop(pass);
         self.shared.counts.compute.time(started.elapsed());
         self.shared.counts.rows.count(picked.len());
         self.shared.counts.padding.add(size.saturating_sub(picked.len()));
-        self.slots.scatter(picked, &batch)?;
+        self.slots.scatter(picked, frame)?;
         self.shared.counts.iterations.add(1);
         self.shared.counts.steps.add(picked.len());
         for (row, (slot, _)) in picked.iter().enumerate() {
-            self.advance(*slot, batch.logits(&self.setup.shape, row)?);
+            self.advance(*slot, self.setup.shape.logits(frame, row)?);
         }
-        self.batches.push((size, batch));
         Ok(())
     }
 

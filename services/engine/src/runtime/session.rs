@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use atelier_package::{Bindings, Dim, Dtype, GraphSpec, Tensor, TensorData, TensorSpec};
 use ort::ep::ArenaExtendStrategy;
 use ort::ep::cuda::ConvAlgorithmSearch;
+use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::builder::SessionBuilder;
-use ort::session::{RunOptions, Session, SessionInputValue, SessionOutputs};
-use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
+use ort::session::{IoBinding, RunOptions, Session, SessionInputValue, SessionOutputs};
+use ort::value::{Outlet, PrimitiveTensorElementType, TensorElementType, TensorRef, ValueType};
 
+use super::frame::{Frame, Memory, Number, Side};
 use super::{Device, Runtime};
 use crate::EngineError;
 
@@ -27,10 +29,15 @@ pub(crate) trait Runner: Send {
         None
     }
 
-    /// The same as [`run`](Runner::run) into the outputs of an earlier run with inputs of these shapes, or into an empty list.
-    fn run_into(&mut self, inputs: &[Tensor], outputs: &mut Vec<Tensor>) -> Result<(), EngineError> {
-        *outputs = self.run(inputs)?;
-        Ok(())
+    /// Memory for runs of so many rows of a graph of which nothing but the batch is open.
+    fn frame(&self, spec: &GraphSpec, rows: usize) -> Result<Frame, EngineError> {
+        Frame::plain(spec, rows)
+    }
+
+    /// The same as [`run`](Runner::run), out of and into the memory of a [`frame`](Runner::frame) of this runner.
+    fn run_frame(&mut self, frame: &mut Frame) -> Result<(), EngineError> {
+        let outputs = self.run(&frame.inputs()?)?;
+        frame.set_outputs(&outputs)
     }
 }
 
@@ -74,6 +81,8 @@ pub(crate) type Factory = Arc<dyn Fn() -> Result<Box<dyn Runner>, EngineError> +
 pub(crate) struct GraphSession {
     session: Session,
     spec: Arc<GraphSpec>,
+    device: Device,
+    allocators: Allocators,
     stop: Arc<StopOptions>,
 }
 
@@ -92,7 +101,8 @@ impl GraphSession {
         compare(&spec.file, "outputs", &spec.outputs, session.outputs())?;
         let options = RunOptions::new().map_err(|e| EngineError::Runtime(e.to_string()))?;
         let stop = Arc::new(StopOptions { options, stopped: AtomicBool::new(false) });
-        Ok(Self { session, spec, stop })
+        let allocators = Allocators::of(&session, device);
+        Ok(Self { session, spec, device, allocators, stop })
     }
 }
 
@@ -230,28 +240,49 @@ impl Runner for GraphSession {
         Some(Arc::clone(&self.stop) as Arc<dyn Stop>)
     }
 
-    fn run_into(&mut self, inputs: &[Tensor], outputs: &mut Vec<Tensor>) -> Result<(), EngineError> {
-        if outputs.len() != self.spec.outputs.len() {
-            *outputs = self.run(inputs)?;
-            return Ok(());
-        }
-        let file = &self.spec.file;
-        let failed = |e: ort::Error| EngineError::Runtime(format!("{file}: {e}"));
-        let values = values(&self.spec, inputs).map_err(failed)?;
-        let results = self.session.run_with_options(values, &self.stop.options).map_err(failed)?;
-        for (spec, output) in self.spec.outputs.iter().zip(outputs) {
-            let wrong = || {
-                let why = "is missing or has another shape than before";
-                EngineError::Runtime(format!("{file}: output `{}` {why}", spec.name))
+    fn frame(&self, spec: &GraphSpec, rows: usize) -> Result<Frame, EngineError> {
+        let failed = |e: ort::Error| EngineError::Runtime(format!("{}: {e}", self.spec.file));
+        let mut frame = Frame::of(spec, rows, |dtype, shape, side| {
+            let allocator = match side {
+                Side::Input => &self.allocators.input,
+                Side::Output => &self.allocators.output,
             };
-            let value = results.get(&spec.name).ok_or_else(wrong)?;
-            match spec.dtype {
-                Dtype::F32 => copy(value.try_extract_tensor().map_err(failed)?, output.as_f32_mut()),
-                Dtype::I64 => copy(value.try_extract_tensor().map_err(failed)?, output.as_i64_mut()),
+            let memory = match dtype {
+                Dtype::F32 => zeros(allocator, shape).map(Memory::BoundF32),
+                Dtype::I64 => zeros(allocator, shape).map(Memory::BoundI64),
+            };
+            memory.map_err(failed)
+        })?;
+        let mut binding = self.session.create_binding().map_err(failed)?;
+        bind_inputs(&mut binding, spec, &frame).map_err(failed)?;
+        for (spec, numbers) in spec.outputs.iter().zip(&mut frame.outputs) {
+            let name = spec.name.as_str();
+            match &mut numbers.memory {
+                Memory::BoundF32(tensor) => binding.bind_output(name, tensor),
+                Memory::BoundI64(tensor) => binding.bind_output(name, tensor),
+                Memory::F32(_) | Memory::I64(_) => Ok(()),
             }
-            .ok_or_else(wrong)?;
+            .map_err(failed)?;
         }
-        Ok(())
+        frame.binding = Some(binding);
+        Ok(frame)
+    }
+
+    fn run_frame(&mut self, frame: &mut Frame) -> Result<(), EngineError> {
+        let failed = |e: ort::Error| EngineError::Runtime(format!("{}: {e}", self.spec.file));
+        let foreign = || EngineError::Runtime("a frame of another runner".into());
+        let mut binding = frame.binding.take().ok_or_else(foreign)?;
+        let mut run = || {
+            if self.device != Device::Cpu {
+                // Binding is what copies to the device.
+                bind_inputs(&mut binding, &self.spec, frame)?;
+            }
+            self.session.run_binding_with_options(&binding, &self.stop.options).map(drop)
+        };
+        let result = run().map_err(failed);
+        // A run that was stopped is no fault: the next one is bound as this was.
+        frame.binding = Some(binding);
+        result
     }
 
     fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
@@ -278,11 +309,48 @@ impl Runner for GraphSession {
     }
 }
 
-/// Copies what is of the same length; the shapes of a graph's outputs follow from those of its inputs.
-fn copy<T: Copy>((_, from): (&ort::value::Shape, &[T]), to: Option<&mut [T]>) -> Option<()> {
-    let to = to.filter(|to| to.len() == from.len())?;
-    to.copy_from_slice(from);
-    Some(())
+/// A tensor that ONNX Runtime can be bound to, with defined elements from the start.
+fn zeros<T>(allocator: &Allocator, shape: &[usize]) -> Result<ort::value::Tensor<T>, ort::Error>
+where
+    T: PrimitiveTensorElementType + Number + std::fmt::Debug,
+{
+    let mut tensor = ort::value::Tensor::<T>::new(allocator, shape.to_vec())?;
+    tensor.extract_tensor_mut().1.fill(T::default());
+    Ok(tensor)
+}
+
+fn bind_inputs(binding: &mut IoBinding, spec: &GraphSpec, frame: &Frame) -> Result<(), ort::Error> {
+    for (spec, numbers) in spec.inputs.iter().zip(&frame.inputs) {
+        let name = spec.name.as_str();
+        match &numbers.memory {
+            Memory::BoundF32(tensor) => binding.bind_input(name, tensor)?,
+            Memory::BoundI64(tensor) => binding.bind_input(name, tensor)?,
+            Memory::F32(_) | Memory::I64(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Where a session's frames get their memory.
+struct Allocators {
+    input: Allocator,
+    output: Allocator,
+}
+
+impl Allocators {
+    /// Ordinary memory; for a GPU such as it can read and write by itself, where that is to be had.
+    fn of(session: &Session, device: Device) -> Self {
+        let pinned = |id, kind| {
+            MemoryInfo::new(AllocationDevice::CUDA_PINNED, id, AllocatorType::Device, kind)
+                .and_then(|info| Allocator::new(session, info))
+                .inspect_err(|error| tracing::warn!(%error, "no pinned memory: copies to the GPU are slower"))
+        };
+        let of = |kind| match device {
+            Device::Cpu => Allocator::default(),
+            Device::Cuda(id) => pinned(id, kind).unwrap_or_default(),
+        };
+        Self { input: of(MemoryType::CPUInput), output: of(MemoryType::CPUOutput) }
+    }
 }
 
 fn sizes(shape: &[i64]) -> Vec<usize> {
@@ -297,24 +365,63 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_stopped_run_ends_in_an_error_and_after_a_reset_the_session_runs_again() {
+    /// A session over a stateless graph of the tests, with its golden inputs.
+    fn session() -> (GraphSession, Vec<Tensor>) {
         let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models");
         let repository = Repository::scan(&models).unwrap();
         let package = repository.latest().find(|p| p.manifest().graphs.iter().any(|g| !g.is_step())).unwrap();
         let spec = Arc::new(package.manifest().graphs.iter().find(|g| !g.is_step()).unwrap().clone());
         let onnx = package.graph_bytes(&spec.name).unwrap();
         let runtime = Runtime::load(None).unwrap();
-        let mut session = GraphSession::open(runtime, &onnx, Arc::clone(&spec), Device::Cpu, 1).unwrap();
+        let session = GraphSession::open(runtime, &onnx, Arc::clone(&spec), Device::Cpu, 1).unwrap();
         let case = &package.golden().cases[&spec.name];
-        let inputs: Vec<Tensor> = spec.inputs.iter().map(|s| case.inputs[&s.name].clone()).collect();
+        (session, spec.inputs.iter().map(|s| case.inputs[&s.name].clone()).collect())
+    }
+
+    fn put(frame: &mut Frame, inputs: &[Tensor]) {
+        for (input, tensor) in inputs.iter().enumerate() {
+            frame.put(input, 0, tensor, 0..tensor.shape()[0]).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_frame_gives_the_bits_of_tensors_and_what_is_put_into_it_next_counts() {
+        let (mut session, inputs) = session();
+        let spec = Arc::clone(&session.spec);
+        let rows = inputs[0].shape()[0];
+        let mut frame = session.frame(&spec, rows).unwrap();
+        let zeros: Vec<Tensor> = frame.inputs().unwrap();
+        assert_ne!(inputs, zeros, "what a frame begins with");
+        for inputs in [&inputs, &zeros, &inputs] {
+            put(&mut frame, inputs);
+            session.run_frame(&mut frame).unwrap();
+            assert_eq!(frame.take(0..rows).unwrap(), session.run(inputs).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_frame_that_is_bound_to_no_session_is_not_run() {
+        let (mut session, _) = session();
+        let mut plain = Frame::plain(&session.spec, 1).unwrap();
+        assert!(session.run_frame(&mut plain).is_err());
+    }
+
+    #[test]
+    fn a_stopped_run_ends_in_an_error_and_after_a_reset_the_session_runs_again() {
+        let (mut session, inputs) = session();
         let before = session.run(&inputs).unwrap();
+        let spec = Arc::clone(&session.spec);
+        let mut frame = session.frame(&spec, inputs[0].shape()[0]).unwrap();
+        put(&mut frame, &inputs);
         let stop = session.stop().unwrap();
         assert!(!stop.reset(), "nobody stopped it");
         stop.stop();
-        let error = session.run(&inputs).unwrap_err();
-        assert!(matches!(&error, EngineError::Runtime(why) if why.contains("terminate")), "{error}");
+        for error in [session.run(&inputs).unwrap_err(), session.run_frame(&mut frame).unwrap_err()] {
+            assert!(matches!(&error, EngineError::Runtime(why) if why.contains("terminate")), "{error}");
+        }
         assert!(stop.reset());
         assert_eq!(session.run(&inputs).unwrap(), before);
+        session.run_frame(&mut frame).unwrap();
+        assert_eq!(frame.take(0..inputs[0].shape()[0]).unwrap(), before);
     }
 }

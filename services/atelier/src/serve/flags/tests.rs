@@ -54,8 +54,13 @@ fn the_runtime_is_found_by_flag_then_our_variable_then_the_common_one() {
 }
 
 #[test]
-fn variables_of_the_client_are_not_taken_for_the_servers() {
-    let environment = [("ATELIER_SERVER", "http://a:1"), ("ATELIER_TIMEOUT", "1s"), ("ATELIER_PYTHON", "x")];
+fn variables_of_the_client_and_the_trainer_are_not_taken_for_the_servers() {
+    let environment = [
+        ("ATELIER_SERVER", "http://a:1"),
+        ("ATELIER_TIMEOUT", "1s"),
+        ("ATELIER_DATA", "data"),
+        ("ATELIER_PYTHON", "x"),
+    ];
     assert_eq!(up(&[], &environment).unwrap(), UpConfig::default());
 }
 
