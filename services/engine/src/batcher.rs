@@ -36,6 +36,7 @@ pub(crate) struct Setup {
     pub(crate) queue_requests: usize,
     pub(crate) queue_bytes: usize,
     pub(crate) longest_run: Duration,
+    pub(crate) max_queue_delay: Duration,
     pub(crate) threads: usize,
     pub(crate) turnstile: Arc<Turnstile>,
     pub(crate) factory: Factory,
@@ -57,6 +58,8 @@ impl GraphHandle {
             bytes: setup.queue_bytes,
             workers,
             longest_run: setup.longest_run,
+            // Those that run alone have no company to wait for.
+            delay: if setup.joinable { setup.max_queue_delay } else { Duration::ZERO },
         };
         let costs = if setup.joinable { setup.sizes.costs() } else { Costs::new([(1, None)]) };
         let state = State {

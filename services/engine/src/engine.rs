@@ -40,6 +40,9 @@ pub struct Config {
     pub queue_bytes: usize,
     /// A run that takes longer is given up, and what waited for it fails.
     pub longest_run: Duration,
+    /// How long the first rows of a batch that is not full wait for others although a worker is free. More requests
+    /// are served with the same cores where a row is much cheaper in a large batch, and a lone one waits in vain.
+    pub max_queue_delay: Duration,
     /// The most streams that advance together through one step graph, at least 1.
     pub slots: usize,
     /// The most streams that wait for a slot.
@@ -61,6 +64,7 @@ impl Default for Config {
             queue_requests: 512,
             queue_bytes: 512 << 20,
             longest_run: Duration::from_secs(60),
+            max_queue_delay: Duration::ZERO,
             slots: 32,
             waiting: 128,
             stream_buffer: 64,

@@ -181,6 +181,7 @@ impl Model {
                 queue_requests: config.queue_requests,
                 queue_bytes: config.queue_bytes,
                 longest_run: config.longest_run,
+                max_queue_delay: config.max_queue_delay,
                 threads,
                 turnstile,
                 factory,

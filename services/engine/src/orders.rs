@@ -70,6 +70,7 @@ fn graph(workers: usize, bad: fn(usize) -> bool) -> GraphHandle {
         queue_requests: 8,
         queue_bytes: 1 << 20,
         longest_run: Duration::from_secs(3600),
+        max_queue_delay: Duration::ZERO,
         threads: 1,
         // Fewer may run than there are, as where graphs share the cores.
         turnstile: Arc::new(Turnstile::new(1)),

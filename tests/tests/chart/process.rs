@@ -43,7 +43,7 @@ fn the_program_takes_the_command_line_and_the_configuration_of_every_pod() {
     let telemetry = r#"{"format":"text","filter":"info,a=\"b\"","otlp_endpoint":"http://c:4317",
         "sample_ratio":0.25}"#;
     let engine = r#"{"parallelism":3,"batching":"fast","max_batch":4,"queue_rows":5,"queue_requests":6,
-        "slots":7,"waiting":8,"stream_buffer":9}"#;
+        "max_queue_delay_us":500,"slots":7,"waiting":8,"stream_buffer":9}"#;
     let both = format!(r#""server":{server},"telemetry":{telemetry}"#);
     let worker = format!(r#"{{"enabled":true,"config":{{"engine":{engine},{both}}}}}"#);
     let roles = WORKERS.map(|role| format!(r#""{role}":{worker}"#)).join(",");

@@ -126,6 +126,9 @@ pub(crate) struct EngineSection {
     pub(crate) queue_bytes: usize,
     /// Seconds after which a run is given up. Default 60.
     pub(crate) longest_run_seconds: u64,
+    /// Microseconds that the first rows of a batch that is not full wait for others although a worker is free: more
+    /// requests with the same cores where a row is much cheaper in a large batch. Default 0.
+    pub(crate) max_queue_delay_us: u64,
     /// How often the models directory is looked at for packages that came or went, in seconds; 0: never.
     /// Default 10.
     pub(crate) reload_seconds: u64,
@@ -222,6 +225,7 @@ impl Default for EngineSection {
             queue_requests: engine.queue_requests,
             queue_bytes: engine.queue_bytes,
             longest_run_seconds: engine.longest_run.as_secs(),
+            max_queue_delay_us: 0,
             reload_seconds: 10,
             slots: engine.slots,
             waiting: engine.waiting,
@@ -255,6 +259,7 @@ impl EngineSection {
             queue_requests: self.queue_requests,
             queue_bytes: self.queue_bytes,
             longest_run: Duration::from_secs(self.longest_run_seconds),
+            max_queue_delay: Duration::from_micros(self.max_queue_delay_us),
             slots: self.slots,
             waiting: self.waiting,
             stream_buffer: self.stream_buffer,

@@ -74,10 +74,10 @@ struct Bench {
 
 impl Bench {
     fn new(queue_rows: usize) -> Self {
-        Self::set_up(queue_rows, Duration::from_secs(60))
+        Self::set_up(queue_rows, Duration::from_secs(60), Duration::ZERO)
     }
 
-    fn set_up(queue_rows: usize, longest_run: Duration) -> Self {
+    fn set_up(queue_rows: usize, longest_run: Duration, max_queue_delay: Duration) -> Self {
         let (started_tx, started) = channel();
         let (orders, orders_rx) = channel();
         let orders_rx = Arc::new(Mutex::new(orders_rx));
@@ -110,6 +110,7 @@ impl Bench {
             queue_requests: 8,
             queue_bytes: 1 << 20,
             longest_run,
+            max_queue_delay,
             threads: 1,
             turnstile: Arc::new(Turnstile::new(1)),
             factory: Arc::new(move || {
@@ -125,7 +126,12 @@ impl Bench {
 
     /// One whose runs may take so long.
     fn with_longest_run(longest_run: Duration) -> Self {
-        Self::set_up(64, longest_run)
+        Self::set_up(64, longest_run, Duration::ZERO)
+    }
+
+    /// One whose batches wait so long for company.
+    fn with_delay(delay: Duration) -> Self {
+        Self::set_up(64, Duration::from_secs(60), delay)
     }
 
     /// Sends a request off; its rows are `first`, `first + 1`, …
@@ -180,6 +186,38 @@ async fn what_comes_while_the_worker_is_busy_is_joined_into_the_next_batch() {
     assert_eq!(values(first.await), [20.0]);
     let [a, b] = others;
     assert_eq!((values(a.await), values(b.await)), (vec![40.0], vec![60.0, 62.0]));
+    bench.finish();
+}
+
+#[tokio::test]
+async fn a_batch_waits_for_company_until_it_is_full_and_no_longer_than_is_allowed() {
+    let bench = Bench::with_delay(Duration::from_secs(3600));
+    let first = bench.ask(1, 2, None);
+    bench.queued(1).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(bench.started.try_recv().is_err(), "two of four rows are there, and run");
+    let second = bench.ask(5, 2, None);
+    assert_eq!(bench.begun().await, 4);
+    bench.orders.send(Order::Go).unwrap();
+    assert_eq!((values(first.await), values(second.await)), (vec![2.0, 4.0], vec![10.0, 12.0]));
+    bench.finish();
+
+    let bench = Bench::with_delay(Duration::from_millis(20));
+    let alone = bench.ask(1, 1, None);
+    assert_eq!(bench.begun().await, 1);
+    bench.orders.send(Order::Go).unwrap();
+    assert_eq!(values(alone.await), [2.0]);
+    bench.finish();
+}
+
+#[tokio::test]
+async fn an_end_does_not_wait_for_company() {
+    let bench = Bench::with_delay(Duration::from_secs(3600));
+    let waiting = bench.ask(1, 1, None);
+    bench.queued(1).await;
+    let handle = bench.handle.clone();
+    tokio::task::spawn_blocking(move || handle.stop()).await.unwrap();
+    assert_eq!(waiting.await.unwrap(), Err(EngineError::Draining));
     bench.finish();
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Requests wait in the order of their deadlines; those without one as if it were [`PATIENCE`] after they
 //! came, so that none waits for ever behind newer ones. A priority is worth [`PATIENCE`] in that order. A batch
-//! is formed only when a worker asks for one (late binding), at once from what is there, as large as [`Costs`]
-//! say is cheapest. A request of more rows than a batch holds is run in parts. What expires or is cancelled
+//! is formed only when a worker asks for one (late binding), from what is there, as large as [`Costs`] say is
+//! cheapest: at once, or where a delay is allowed and rows are few, when the first of them has waited so long. A request of more rows than a batch holds is run in parts. What expires or is cancelled
 //! leaves at once, also while every worker is busy; a batch that nobody waits for any more is terminated.
 //!
 //! A batch that fails is run again in two halves, and those in halves, until what breaks it stands alone: the
@@ -45,6 +45,19 @@ pub(crate) struct Limits {
     pub(crate) workers: usize,
     /// A batch that runs for longer is given up.
     pub(crate) longest_run: Duration,
+    /// Few rows wait this long for company although a worker is free.
+    pub(crate) delay: Duration,
+}
+
+/// When a worker that is free is to take a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ready {
+    /// Now.
+    Now,
+    /// Then, or when more rows have come.
+    At(Instant),
+    /// When there is something.
+    Never,
 }
 
 /// What happens to the scheduler.
@@ -121,6 +134,7 @@ type Turn = (Instant, RequestId);
 
 #[derive(Debug)]
 struct Entry {
+    came: Instant,
     rows: usize,
     bytes: usize,
     taken: usize,
@@ -207,6 +221,27 @@ impl Scheduler {
         self.queued_rows > 0 || !self.again.is_empty()
     }
 
+    /// When a worker that is free is to take a batch.
+    pub(crate) fn ready(&self, now: Instant) -> Ready {
+        let Limits { delay, .. } = self.limits;
+        if !self.has_work() {
+            return Ready::Never;
+        }
+        let enough = self.queued_rows >= self.costs.max() || !self.again.is_empty();
+        if enough || delay.is_zero() || self.draining {
+            return Ready::Now;
+        }
+        // Entries are in the order in which they came; only the first few of them are in a batch.
+        let first = self.entries.values().find(|entry| entry.taken < entry.rows);
+        let mut at = first.map_or(now, |entry| entry.came + delay);
+        // Nobody is to be late for the sake of others.
+        if let Some((deadline, _)) = self.deadlines.first() {
+            let spare = deadline.saturating_duration_since(now).mul_f64(1.0 - RESERVE);
+            at = at.min(now + spare.saturating_sub(self.costs.time(self.queued_rows)));
+        }
+        if at <= now { Ready::Now } else { Ready::At(at) }
+    }
+
     /// Batches that were given up because they ran too long, and still do.
     pub(crate) fn stuck(&self) -> usize {
         self.batches.values().filter(|batch| batch.stuck).count()
@@ -242,7 +277,7 @@ impl Scheduler {
             let retry_after = self.free_in(now) + self.share(self.queued_rows);
             Refusal::Full { retry_after: retry_after.clamp(SOONEST, PATIENCE) }
         } else {
-            self.entries.insert(id, Entry { rows, bytes, taken: 0, done: 0, deadline, turn });
+            self.entries.insert(id, Entry { came: now, rows, bytes, taken: 0, done: 0, deadline, turn });
             self.queue.insert(turn, Waiting { id, rows });
             self.deadlines.extend(deadline.map(|d| (d, id)));
             self.queued_rows += rows;

@@ -6,7 +6,14 @@ mod oracle;
 type Parts = Vec<Part>;
 
 fn limits() -> Limits {
-    Limits { rows: 16, requests: 8, bytes: 1000, workers: 1, longest_run: Duration::from_secs(60) }
+    Limits {
+        rows: 16,
+        requests: 8,
+        bytes: 1000,
+        workers: 1,
+        longest_run: Duration::from_secs(60),
+        delay: Duration::ZERO,
+    }
 }
 
 /// Batches of up to `max` rows, of which nothing was measured yet.
@@ -35,6 +42,47 @@ fn run_of(actions: &[Action]) -> (BatchId, Parts) {
         [Action::Run { batch, parts }] => (*batch, parts.clone()),
         other => panic!("one run expected, not {other:?}"),
     }
+}
+
+#[test]
+fn without_a_delay_rows_are_ready_when_they_come() {
+    let (mut s, t) = (scheduler(), Instant::now());
+    assert_eq!(s.ready(t), Ready::Never);
+    submit(&mut s, t, 1, 1, None);
+    assert_eq!(s.ready(t), Ready::Now);
+    s.step(t, Event::Take);
+    assert_eq!(s.ready(t), Ready::Never);
+}
+
+#[test]
+fn few_rows_wait_for_company_as_long_as_is_allowed_and_a_full_batch_does_not() {
+    let t = Instant::now();
+    let mut s = Scheduler::new(Limits { delay: ms(5), ..limits() }, batches_of(4));
+    submit(&mut s, t, 1, 1, None);
+    assert_eq!(s.ready(t), Ready::At(t + ms(5)));
+    submit(&mut s, t + ms(2), 2, 2, None);
+    assert_eq!(s.ready(t + ms(2)), Ready::At(t + ms(5)), "as long as the first may");
+    assert_eq!(s.ready(t + ms(5)), Ready::Now);
+    submit(&mut s, t + ms(3), 3, 1, None);
+    assert_eq!(s.ready(t + ms(3)), Ready::Now, "four rows fill a batch");
+    let (batch, _) = run_of(&s.step(t + ms(3), Event::Take));
+    submit(&mut s, t + ms(4), 4, 1, None);
+    assert_eq!(s.ready(t + ms(4)), Ready::At(t + ms(9)), "those that run do not count");
+    s.step(t + ms(4), Event::Done { batch, ok: false });
+    assert_eq!(s.ready(t + ms(4)), Ready::Now, "halves of what failed wait for nobody");
+}
+
+#[test]
+fn nobody_is_late_for_the_sake_of_company() {
+    let t = Instant::now();
+    let mut s = Scheduler::new(Limits { delay: ms(50), ..limits() }, batches_of(4));
+    submit(&mut s, t, 1, 1, None);
+    submit(&mut s, t, 2, 1, Some(t + ms(20)));
+    assert_eq!(s.ready(t), Ready::At(t + ms(17)), "some of its time is kept for the way back");
+    s.step(t, Event::Cancel { id: 2 });
+    assert_eq!(s.ready(t), Ready::At(t + ms(50)));
+    s.step(t, Event::Drain);
+    assert_eq!(s.ready(t), Ready::Now, "nobody is to come any more");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use atelier_package::Tensor;
 
-use super::scheduler::Event;
+use super::scheduler::{Event, Ready};
 use super::shared::{Job, Shared};
 use crate::EngineError;
 use crate::fault::{Rebuild, run_caught};
@@ -47,6 +47,9 @@ pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
         let stop = session.runner().stop();
         let job = {
             let mut state = shared.state();
+            if !shared.is_ready(&state) {
+                continue;
+            }
             let Some(job) = shared.step(&mut state, Event::Take) else { continue };
             state.running.extend(stop.clone().map(|stop| (job.batch, stop)));
             job
@@ -102,13 +105,19 @@ pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
 /// Waits until there are rows to run; false when there never will be.
 fn wait_for_work(shared: &Shared) -> bool {
     let mut state = shared.state();
-    while !state.scheduler.has_work() {
-        if state.stop {
-            return false;
-        }
-        state = shared.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+    loop {
+        let now = Instant::now();
+        state = match state.scheduler.ready(now) {
+            Ready::Now => return true,
+            Ready::Never if state.stop => return false,
+            Ready::Never => shared.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+            Ready::At(_) if state.stop => return true,
+            Ready::At(at) => {
+                let pause = at.saturating_duration_since(now);
+                shared.work.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
     }
-    true
 }
 
 /// Waits before the next attempt at a session; true when the batcher is stopped meanwhile.
