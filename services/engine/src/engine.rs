@@ -130,6 +130,9 @@ impl Loader {
     }
 }
 
+/// Whoever waits longer than this for company is better off alone.
+const LONGEST_DELAY: Duration = Duration::from_secs(1);
+
 /// How often a drain looks whether it is done.
 const DRAIN_STEP: Duration = Duration::from_millis(10);
 
@@ -157,6 +160,10 @@ impl Engine {
         }
         if config.longest_run.is_zero() {
             return Err(EngineError::invalid("longest_run_seconds", "is 0, but at least 1 is right"));
+        }
+        if config.max_queue_delay > LONGEST_DELAY {
+            let message = format!("is {}, but 0 to 1000000 is right", config.max_queue_delay.as_micros());
+            return Err(EngineError::invalid("max_queue_delay_us", message));
         }
         let runtime = Runtime::load(config.runtime.as_deref())?;
         let parallelism = config

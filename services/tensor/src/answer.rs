@@ -39,7 +39,7 @@ pub(crate) fn response(
             ..InferOutputTensor::default()
         };
         match raw {
-            true => answer.raw_output_contents.push(contents::to_raw(&tensor)),
+            true => answer.raw_output_contents.push(contents::to_raw(tensor)),
             false => output.contents = Some(contents::to_typed(tensor)),
         }
         answer.outputs.push(output);

@@ -60,9 +60,24 @@ pub(crate) fn raw(
     Tensor::from_le_bytes(dtype, shape, bytes).map_err(|e| ServiceError::invalid(field, e.to_string()))
 }
 
-/// The elements as little-endian bytes.
-pub(crate) fn to_raw(tensor: &Tensor) -> Bytes {
-    tensor.to_le_bytes().into()
+/// The elements as little-endian bytes, without a copy where the machine has them so.
+pub(crate) fn to_raw(tensor: Tensor) -> Bytes {
+    if cfg!(target_endian = "big") {
+        return tensor.to_le_bytes().into();
+    }
+    match tensor.into_parts().1 {
+        TensorData::F32(values) => Bytes::from_owner(Elements(values)),
+        TensorData::I64(values) => Bytes::from_owner(Elements(values)),
+    }
+}
+
+/// What a message holds as bytes until it is sent.
+struct Elements<T>(Vec<T>);
+
+impl<T: bytemuck::NoUninit> AsRef<[u8]> for Elements<T> {
+    fn as_ref(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.0)
+    }
 }
 
 /// The elements in the field of their type, without a copy.
@@ -98,12 +113,12 @@ mod tests {
     #[test]
     fn raw_bytes_and_typed_elements_are_the_same_tensor_and_come_back_as_they_went() {
         let tensor = Tensor::f32([2, 2], vec![1.5, -0.0, f32::MIN_POSITIVE, 3.0]).unwrap();
-        let bytes = to_raw(&tensor);
+        let bytes = to_raw(tensor.clone());
         assert_eq!(&bytes[..4], 1.5_f32.to_le_bytes());
         assert_eq!(raw("r", Dtype::F32, vec![2, 2], &bytes), Ok(tensor.clone()));
         assert_eq!(typed("c", Dtype::F32, vec![2, 2], to_typed(tensor.clone())), Ok(tensor));
         let tensor = Tensor::i64([3], vec![i64::MIN, 0, 7]).unwrap();
-        assert_eq!(raw("r", Dtype::I64, vec![3], &to_raw(&tensor)), Ok(tensor.clone()));
+        assert_eq!(raw("r", Dtype::I64, vec![3], &to_raw(tensor.clone())), Ok(tensor.clone()));
         assert_eq!(typed("c", Dtype::I64, vec![3], to_typed(tensor.clone())), Ok(tensor));
     }
 

@@ -16,6 +16,9 @@ use crate::{Settings, infer::Client};
 const CONCURRENCY: [usize; 4] = [1, 8, 32, 128];
 const BATCHES: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 
+/// How long few rows wait for company at the third door: about as long as a caller needs to come again.
+const DELAY_US: &str = "1000";
+
 /// How long the gateway may take to learn what its roles have.
 const KNOWN: Duration = Duration::from_secs(30);
 
@@ -46,12 +49,18 @@ pub(crate) async fn measure(settings: &Settings, runtime: &Runtime) -> Result<Ta
     }
     let tensor = settings.program.role("tensor", models.path(), &[]).await?;
     let gateway = settings.program.gateway(&[&tensor]).await?;
+    let waiting = settings
+        .program
+        .role("tensor", models.path(), &[("ATELIER_ENGINE__MAX_QUEUE_DELAY_US", DELAY_US)])
+        .await?;
     let mut table = Table::new(
         "Against the limit",
         "`ModelInfer` with one row a request, beside the raw ONNX Runtime in the benchmark's own process at the \
          best batch size that the concurrency allows. `rate` and `cpu` are those of the server over those of the \
          raw runtime: 1 is the limit for both. CPU is that of all server processes behind the door, in \
-         microseconds a request. The clients' own computing is taken from the same cores, and from the rate.",
+         microseconds a request. The clients' own computing is taken from the same cores, and from the rate. \
+         `service, delay`: few rows wait a millisecond for company (`engine.max_queue_delay_us = 1000`), which they \
+         do not by default.",
         &[
             "graph",
             "callers",
@@ -69,7 +78,7 @@ pub(crate) async fn measure(settings: &Settings, runtime: &Runtime) -> Result<Ta
     );
     for subject in &subjects {
         let mut raw = runtime.open(&subject.onnx)?;
-        agree(subject, &mut raw, &[&tensor, &gateway]).await?;
+        agree(subject, &mut raw, &[&tensor, &gateway, &waiting]).await?;
         for callers in CONCURRENCY {
             let batch = best(subject, &mut raw, callers, settings)?;
             let doors = [
@@ -82,6 +91,11 @@ pub(crate) async fn measure(settings: &Settings, runtime: &Runtime) -> Result<Ta
                     name: "gateway",
                     servers: vec![&gateway, &tensor],
                     callers: Callers::connect(&gateway.address, callers).await?,
+                },
+                Door {
+                    name: "service, delay",
+                    servers: vec![&waiting],
+                    callers: Callers::connect(&waiting.address, callers).await?,
                 },
             ];
             let rounds = interleaved(settings, subject, &mut raw, batch, &doors).await?;

@@ -35,6 +35,7 @@ fn op() -> impl Strategy<Value = Op> {
 /// A request as the observer sees it.
 #[derive(Debug, Clone)]
 struct Seen {
+    came: Instant,
     rows: usize,
     bytes: usize,
     turn: (Instant, u64),
@@ -109,8 +110,9 @@ proptest! {
         workers in 1_usize..4,
         sizes in proptest::collection::btree_set(1_usize..6, 1..4),
         poison in 0_u64..20,
+        delay in prop_oneof![Just(0), 1_u64..30],
     ) {
-        let limits = Limits { workers, ..limits() };
+        let limits = Limits { workers, delay: ms(delay), ..limits() };
         let max = *sizes.last().unwrap();
         let mut s = Scheduler::new(limits, Costs::new(sizes.into_iter().map(|n| (n, None))));
         let mut now = Instant::now();
@@ -133,7 +135,8 @@ proptest! {
                     let turn = (rank(now, deadline, priority), next);
                     let (run, running, finished) = Default::default();
                     world.seen.insert(next, Seen {
-                        rows, bytes, turn, deadline, run, running, finished, admitted: false, over: false,
+                        came: now, rows, bytes, turn, deadline, run, running, finished,
+                        admitted: false, over: false,
                     });
                     Event::Submit(Request { id: next, rows, bytes, deadline, priority })
                 }
@@ -248,6 +251,16 @@ proptest! {
             prop_assert_eq!(s.queued_rows(), alive().map(|r| r.rows - r.run.len()).sum::<usize>());
             prop_assert_eq!(s.held_bytes(), alive().map(|r| r.bytes).sum::<usize>());
             prop_assert_eq!(s.has_work(), s.queued_rows() > 0 || !world.again.is_empty());
+            // A worker that is free waits for company at most as long as the first who waits may.
+            match s.ready(now) {
+                Ready::Never => prop_assert!(!s.has_work()),
+                Ready::Now => prop_assert!(s.has_work()),
+                Ready::At(at) => {
+                    let waiting = alive().filter(|r| r.run.len() < r.rows).map(|r| r.came + limits.delay);
+                    prop_assert!(at > now && waiting.min().is_some_and(|latest| at <= latest));
+                    prop_assert!(s.queued_rows() < max && world.again.is_empty() && !world.draining);
+                }
+            }
             // Whoever nobody waits for is stopped at once.
             for (batch, parts) in &world.batches {
                 let idle = parts.iter().all(|(id, _)| world.seen[id].over);

@@ -53,7 +53,7 @@ impl Number for f32 {
     fn at(memory: &Memory) -> Option<&[Self]> {
         match memory {
             Memory::F32(values) => Some(values),
-            Memory::BoundF32(tensor) => Some(tensor.extract_tensor().1),
+            Memory::BoundF32(tensor) => tensor.try_extract_tensor().ok().map(|(_, values)| values),
             Memory::I64(_) | Memory::BoundI64(_) => None,
         }
     }
@@ -61,7 +61,7 @@ impl Number for f32 {
     fn at_mut(memory: &mut Memory) -> Option<&mut [Self]> {
         match memory {
             Memory::F32(values) => Some(values),
-            Memory::BoundF32(tensor) => Some(tensor.extract_tensor_mut().1),
+            Memory::BoundF32(tensor) => tensor.try_extract_tensor_mut().ok().map(|(_, values)| values),
             Memory::I64(_) | Memory::BoundI64(_) => None,
         }
     }
@@ -79,7 +79,7 @@ impl Number for i64 {
     fn at(memory: &Memory) -> Option<&[Self]> {
         match memory {
             Memory::I64(values) => Some(values),
-            Memory::BoundI64(tensor) => Some(tensor.extract_tensor().1),
+            Memory::BoundI64(tensor) => tensor.try_extract_tensor().ok().map(|(_, values)| values),
             Memory::F32(_) | Memory::BoundF32(_) => None,
         }
     }
@@ -87,7 +87,7 @@ impl Number for i64 {
     fn at_mut(memory: &mut Memory) -> Option<&mut [Self]> {
         match memory {
             Memory::I64(values) => Some(values),
-            Memory::BoundI64(tensor) => Some(tensor.extract_tensor_mut().1),
+            Memory::BoundI64(tensor) => tensor.try_extract_tensor_mut().ok().map(|(_, values)| values),
             Memory::F32(_) | Memory::BoundF32(_) => None,
         }
     }

@@ -315,7 +315,7 @@ where
     T: PrimitiveTensorElementType + Number + std::fmt::Debug,
 {
     let mut tensor = ort::value::Tensor::<T>::new(allocator, shape.to_vec())?;
-    tensor.extract_tensor_mut().1.fill(T::default());
+    tensor.try_extract_tensor_mut()?.1.fill(T::default());
     Ok(tensor)
 }
 
@@ -343,6 +343,8 @@ impl Allocators {
         let pinned = |id, kind| {
             MemoryInfo::new(AllocationDevice::CUDA_PINNED, id, AllocatorType::Device, kind)
                 .and_then(|info| Allocator::new(session, info))
+                // Whether we can write there too is seen by doing so.
+                .and_then(|allocator| zeros::<f32>(&allocator, &[1]).map(|_| allocator))
                 .inspect_err(|error| tracing::warn!(%error, "no pinned memory: copies to the GPU are slower"))
         };
         let of = |kind| match device {

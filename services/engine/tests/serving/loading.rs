@@ -141,4 +141,9 @@ fn a_config_that_cannot_work_is_refused_by_name() {
     let e = |config: Config| Engine::load(&config, &[]).unwrap_err().to_string();
     assert_eq!(e(Config { slots: 0, ..Config::default() }), "slots: is 0, but 1 to 4096 is right");
     assert_eq!(e(Config { queue_rows: 0, ..Config::default() }), "queue_rows: is 0, but at least 1 is right");
+    let delay = Duration::from_secs(2);
+    assert_eq!(
+        e(Config { max_queue_delay: delay, ..Config::default() }),
+        "max_queue_delay_us: is 2000000, but 0 to 1000000 is right"
+    );
 }
