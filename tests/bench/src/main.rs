@@ -4,6 +4,7 @@
 //! Every figure is a ratio within one run whose parts take turns, since machines are shared and noisy; a median
 //! of several rounds; with the processor time of the servers beside it.
 
+mod bare;
 mod closed;
 mod infer;
 mod limit;

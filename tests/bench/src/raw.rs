@@ -29,13 +29,21 @@ impl Runtime {
         Ok(Self { environment: environment.map_err(plain).with_context(loaded)? })
     }
 
-    /// Opens a graph as the engine does: all cores, threads that sleep when idle, the same bits each time.
+    /// Opens a graph as the engine does: threads that sleep when idle, the same bits each time, all cores.
     ///
     /// # Errors
     /// It is no graph.
     pub(crate) fn open(&self, onnx: &[u8]) -> Result<Raw> {
+        self.open_on(onnx, machine::cores())
+    }
+
+    /// The same with so many threads.
+    ///
+    /// # Errors
+    /// It is no graph.
+    pub(crate) fn open_on(&self, onnx: &[u8], threads: usize) -> Result<Raw> {
         let mut builder = Session::builder(&self.environment).map_err(plain)?;
-        builder = builder.with_intra_threads(machine::cores()).map_err(plain)?;
+        builder = builder.with_intra_threads(threads).map_err(plain)?;
         builder = builder.with_inter_threads(1).map_err(plain)?;
         builder = builder.with_intra_op_spinning(false).map_err(plain)?;
         builder = builder.with_memory_pattern(false).map_err(plain)?;

@@ -4,10 +4,11 @@ use anyhow::{Context, Result};
 use atelier_package::{GraphSpec, Repository, Tensor};
 
 use crate::Settings;
+use crate::bare::Bare;
 use crate::median::median;
-use crate::raw::{Raw, Runtime};
+use crate::raw::Runtime;
 use crate::report::Table;
-use crate::rows::{join, row};
+use crate::rows::row;
 use crate::server::Server;
 use crate::voices::{Heard, Voice};
 
@@ -31,8 +32,9 @@ pub(crate) async fn measure(settings: &Settings, runtime: &Runtime) -> Result<Ta
     let mut table = Table::new(
         "Streams",
         "Characters and samples a second, in sum over all streams, through gateway and service. `of bare`: over \
-         the same step graph run in a bare loop in the benchmark's own process at a batch of as many rows as \
-         there are streams, without sampling, states or transport (1 is the limit). `gain`: over a service \
+         the same step graph run in a bare loop in the benchmark's own process with as many rows as there are \
+         streams, without sampling, states or transport (1 is the limit), in one session with all cores or in one \
+         for each core, whichever is faster. `gain`: over a service \
          that advances one stream at a time (`engine.slots = 1`). `first ms`: the median time to the first characters \
          or samples.",
         &[
@@ -60,7 +62,7 @@ async fn measure_voice(
     table: &mut Table,
 ) -> Result<()> {
     let (role, package) = voice.source();
-    let (mut raw, spec) = step(settings, runtime, package)?;
+    let (onnx, spec) = step(settings, package)?;
     let models = &settings.models;
     let together = settings.program.role(role, models, &[("ATELIER_ENGINE__SLOTS", SLOTS)]).await?;
     let waiting = ("ATELIER_ENGINE__WAITING", "1024");
@@ -70,11 +72,10 @@ async fn measure_voice(
     for streams in STREAMS {
         let inputs: Vec<Vec<Tensor>> =
             (0..streams as u64).map(|seed| row(&spec, seed)).collect::<Result<_>>()?;
-        let batch = join(&spec, &inputs)?;
+        let mut bare = Bare::best(runtime, &onnx, &spec, &inputs, settings.time / 2)?;
         let mut rounds = Vec::new();
         for number in 0..=settings.rounds {
-            let round =
-                one(settings, voice, streams, (&mut raw, &spec, &batch), [&together_door, &alone_door]);
+            let round = one(settings, voice, streams, &mut bare, [&together_door, &alone_door]);
             let round = round.await?;
             if number > 0 {
                 rounds.push(round);
@@ -106,21 +107,21 @@ async fn one(
     settings: &Settings,
     voice: Voice,
     streams: usize,
-    (raw, spec, batch): (&mut Raw, &GraphSpec, &[Tensor]),
+    bare: &mut Bare<'_>,
     [together, alone]: [&Server; 2],
 ) -> Result<Round> {
-    let bare = raw.repeat(spec, batch, settings.time)?.a_second * streams as f64;
+    let bare = bare.a_second(settings.time)?;
     let heard = voice.hear(&together.address, streams, settings.time).await?;
     let alone = voice.hear(&alone.address, streams, settings.time).await?.a_second;
     Ok(Round { bare, heard, alone })
 }
 
-/// The step graph of a shipped package, in this process.
-fn step(settings: &Settings, runtime: &Runtime, package: &str) -> Result<(Raw, GraphSpec)> {
+/// The step graph of a shipped package.
+fn step(settings: &Settings, package: &str) -> Result<(Vec<u8>, GraphSpec)> {
     let repository = Repository::scan(&settings.models)?;
     let package =
         repository.latest().find(|found| found.name().as_str() == package).context("not shipped")?;
     let spec = package.manifest().graphs.iter().find(|graph| graph.is_step() || graph.name == "step");
     let spec = spec.context("no step graph")?.clone();
-    Ok((runtime.open(&package.graph_bytes(&spec.name)?)?, spec))
+    Ok((package.graph_bytes(&spec.name)?, spec))
 }
