@@ -1,5 +1,6 @@
 //! ONNX Runtime: found, loaded once, and told where to run.
 
+mod binding;
 pub(crate) mod frame;
 pub(crate) mod session;
 
