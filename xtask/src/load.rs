@@ -157,12 +157,8 @@ impl Load {
     fn judge(&self, limits: &Limits, rows: &[Row], memory: Option<&Memory>, mode: Mode) -> Result<ExitCode> {
         let mut crossed = Vec::new();
         let mut judged = Vec::new();
-        // The gateway's, which comes first: it says how fast the machine is. A role of few models lists them faster than
-        // the gateway does those of all, and what it computes is not slower for that.
-        let baseline = rows.iter().find(|row| row.profile == limits.baseline);
         for row in rows {
-            let itself = |baseline: &&Row| (&baseline.profile, &baseline.door) == (&row.profile, &row.door);
-            let baseline = baseline.filter(|baseline| !itself(baseline)).map(|baseline| &baseline.measured);
+            let baseline = baseline(rows, row, &limits.baseline);
             // In a soak the profiles are in each other's way: there is no telling whose time it was.
             let alone = baseline.filter(|_| mode == Mode::Smoke);
             let said = limits.crossed(&row.profile, &row.measured, alone);
@@ -233,6 +229,14 @@ impl Job {
     }
 }
 
+/// What a profile is compared with: the baseline at the gateway, whose jobs come first. A role of few models lists them
+/// faster than the gateway does those of all, and what it computes is not slower for that.
+fn baseline<'a>(rows: &'a [Row], row: &Row, name: &str) -> Option<&'a Measured> {
+    let baseline = rows.iter().find(|row| row.profile == name)?;
+    let itself = (&baseline.profile, &baseline.door) == (&row.profile, &row.door);
+    (!itself).then_some(&baseline.measured)
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -256,6 +260,18 @@ mod tests {
         let layout = Layout::of(workspace, folder.path());
         let jobs = load.jobs(&layout, &limits, Mode::Smoke, folder.path())?;
         Ok(jobs.iter().map(|job| format!("{}@{}", job.profile.name, job.door.name())).collect())
+    }
+
+    #[test]
+    fn every_door_is_compared_with_the_gateways_baseline_and_that_with_nothing() {
+        let row = |profile: &str, door: &str, p50_ms| Row {
+            profile: profile.into(),
+            door: door.into(),
+            measured: Measured { p50_ms, ..Measured::default() },
+        };
+        let rows = [row("list", "gateway", 5.0), row("list", "text", 1.0), row("text-score", "text", 60.0)];
+        let compared = |row| baseline(&rows, row, "list").map(|measured| measured.p50_ms);
+        assert_eq!(rows.each_ref().map(compared), [None, Some(5.0), Some(5.0)]);
     }
 
     #[test]

@@ -25,7 +25,7 @@ struct Call {
 }
 
 /// What was measured of a profile at one door.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub(crate) struct Measured {
     /// How many calls were made.
     pub(crate) calls: usize,
