@@ -1,7 +1,8 @@
 //! Batches for a stateless graph: the thin shell around the [scheduler](scheduler::Scheduler).
 
 pub(crate) mod cost;
-pub(crate) mod scheduler;
+mod protocol;
+mod scheduler;
 mod shared;
 mod worker;
 
@@ -21,7 +22,8 @@ use crate::sync::{Condvar, Mutex, thread};
 use crate::turnstile::Turnstile;
 use crate::{EngineError, Terms};
 use cost::Costs;
-use scheduler::{Event, Limits, Request, RequestId, Scheduler};
+use protocol::{Event, Limits, Ready, Request, RequestId};
+use scheduler::Scheduler;
 use shared::{CancelOnDrop, Counts, Pending, Reply, Shared, State};
 
 /// What a batcher is made of.
@@ -244,6 +246,9 @@ impl GraphHandle {
         let mut state = self.shared.state();
         state.draining = true;
         self.shared.step(&mut state, Event::Drain);
+        drop(state);
+        // Nobody waits for company any more.
+        self.shared.work.notify_all();
     }
 
     /// Whether nothing waits and nothing runs.
@@ -310,6 +315,7 @@ impl GraphHandle {
         }
         let bytes = inputs.iter().map(|tensor| tensor.len() * tensor.dtype().size()).sum();
         let (reply, receiver) = oneshot::channel();
+        let submitted = Instant::now();
         let mut state = shared.state();
         state.next_id += 1;
         let id = state.next_id;
@@ -318,16 +324,19 @@ impl GraphHandle {
             done: Vec::new(),
             reply,
             span: tracing::Span::current(),
-            submitted: Instant::now(),
+            submitted,
             taken: false,
             queued: shared.queued.hold(1),
         };
         state.pending.insert(id, pending);
         let Terms { deadline, priority } = terms;
+        let before = state.scheduler.ready(submitted);
         shared.step(&mut state, Event::Submit(Request { id, rows, bytes, deadline, priority }));
         let admitted = state.pending.contains_key(&id);
+        let ready = state.scheduler.ready(submitted);
         drop(state);
-        if admitted {
+        // A worker that waits for others to come too need not hear of each.
+        if admitted && (ready == Ready::Now || ready != before) {
             shared.work.notify_one();
         }
         // A refusal is in the channel already, and is told from there.

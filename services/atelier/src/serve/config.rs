@@ -225,7 +225,7 @@ impl Default for EngineSection {
             queue_requests: engine.queue_requests,
             queue_bytes: engine.queue_bytes,
             longest_run_seconds: engine.longest_run.as_secs(),
-            max_queue_delay_us: 0,
+            max_queue_delay_us: u64::try_from(engine.max_queue_delay.as_micros()).unwrap_or(u64::MAX),
             reload_seconds: 10,
             slots: engine.slots,
             waiting: engine.waiting,

@@ -215,9 +215,10 @@ async fn an_end_does_not_wait_for_company() {
     let bench = Bench::with_delay(Duration::from_secs(3600));
     let waiting = bench.ask(1, 1, None);
     bench.queued(1).await;
-    let handle = bench.handle.clone();
-    tokio::task::spawn_blocking(move || handle.stop()).await.unwrap();
-    assert_eq!(waiting.await.unwrap(), Err(EngineError::Draining));
+    bench.handle.drain();
+    assert_eq!(bench.begun().await, 1);
+    bench.orders.send(Order::Go).unwrap();
+    assert_eq!(values(waiting.await), [2.0]);
     bench.finish();
 }
 

@@ -3,17 +3,18 @@
 //! Requests wait in the order of their deadlines; those without one as if it were [`PATIENCE`] after they
 //! came, so that none waits for ever behind newer ones. A priority is worth [`PATIENCE`] in that order. A batch
 //! is formed only when a worker asks for one (late binding), from what is there, as large as [`Costs`] say is
-//! cheapest: at once, or where a delay is allowed and rows are few, when the first of them has waited so long. A request of more rows than a batch holds is run in parts. What expires or is cancelled
-//! leaves at once, also while every worker is busy; a batch that nobody waits for any more is terminated.
+//! cheapest: at once, or where a delay is allowed and rows are few, when the first of them has waited so long. A
+//! request of more rows than a batch holds is run in parts. What expires or is cancelled leaves at once, also while
+//! every worker is busy; a batch that nobody waits for any more is terminated.
 //!
 //! A batch that fails is run again in two halves, and those in halves, until what breaks it stands alone: the
 //! requests that happened to be with it are answered.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::cost::Costs;
+use super::protocol::{Action, BatchId, Event, Failure, Limits, Part, Ready, Refusal, Request, RequestId};
 use crate::Priority;
 
 /// The deadline by which a request without one is ordered.
@@ -25,109 +26,6 @@ const RESERVE: f64 = 0.15;
 
 /// The least time after which a refused caller is to come again.
 const SOONEST: Duration = Duration::from_millis(10);
-
-pub(crate) type RequestId = u64;
-pub(crate) type BatchId = u64;
-
-/// Rows of a request.
-pub(crate) type Part = (RequestId, Range<usize>);
-
-/// Bounds of what is taken in.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    /// Rows that may wait.
-    pub(crate) rows: usize,
-    /// Requests that may wait.
-    pub(crate) requests: usize,
-    /// Bytes that may be held by requests which wait or run. One request alone may exceed it.
-    pub(crate) bytes: usize,
-    /// Workers that run batches at the same time.
-    pub(crate) workers: usize,
-    /// A batch that runs for longer is given up.
-    pub(crate) longest_run: Duration,
-    /// Few rows wait this long for company although a worker is free.
-    pub(crate) delay: Duration,
-}
-
-/// When a worker that is free is to take a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ready {
-    /// Now.
-    Now,
-    /// Then, or when more rows have come.
-    At(Instant),
-    /// When there is something.
-    Never,
-}
-
-/// What happens to the scheduler.
-#[derive(Debug, Clone)]
-pub(crate) enum Event {
-    /// A request.
-    Submit(Request),
-    /// Its caller went away.
-    Cancel { id: RequestId },
-    /// Time passed.
-    Tick,
-    /// A worker is free.
-    Take,
-    /// A batch is through.
-    Done { batch: BatchId, ok: bool },
-    /// No more requests from here on.
-    Drain,
-    /// Give up what is there.
-    Abort,
-}
-
-/// A request that comes in.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Request {
-    pub(crate) id: RequestId,
-    /// At least 1.
-    pub(crate) rows: usize,
-    pub(crate) bytes: usize,
-    pub(crate) deadline: Option<Instant>,
-    pub(crate) priority: Priority,
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Action {
-    /// The request was not taken in.
-    Refuse { id: RequestId, why: Refusal },
-    /// The worker that asked is to run these rows of these requests.
-    Run { batch: BatchId, parts: Vec<Part> },
-    /// Nobody waits for this batch any more: it is to be stopped, if it can be.
-    Terminate { batch: BatchId },
-    /// All rows of the request are done.
-    Answer { id: RequestId },
-    /// The request has no answer.
-    Fail { id: RequestId, why: Failure },
-}
-
-/// Why a request was not taken in.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Refusal {
-    /// As much waits as may wait.
-    Full { retry_after: Duration },
-    /// The deadline passed, or will have before its turn comes.
-    Late,
-    /// No more requests are taken in.
-    Draining,
-}
-
-/// Why a request that was taken in has no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Failure {
-    /// The deadline passed.
-    Expired,
-    /// The graph failed on it, also without company.
-    Batch,
-    /// Its batch ran for longer than any should.
-    Stuck,
-    /// It was given up.
-    Aborted,
-}
 
 /// Order in the queue: by deadline and priority, then by arrival.
 type Turn = (Instant, RequestId);
@@ -232,10 +130,12 @@ impl Scheduler {
             return Ready::Now;
         }
         // Entries are in the order in which they came; only the first few of them are in a batch.
-        let first = self.entries.values().find(|entry| entry.taken < entry.rows);
+        let waits = |entry: &Entry| entry.taken < entry.rows;
+        let first = self.entries.values().find(|entry| waits(entry));
         let mut at = first.map_or(now, |entry| entry.came + delay);
         // Nobody is to be late for the sake of others.
-        if let Some((deadline, _)) = self.deadlines.first() {
+        let first_due = self.deadlines.iter().find(|(_, id)| self.entries.get(id).is_some_and(waits));
+        if let Some((deadline, _)) = first_due {
             let spare = deadline.saturating_duration_since(now).mul_f64(1.0 - RESERVE);
             at = at.min(now + spare.saturating_sub(self.costs.time(self.queued_rows)));
         }

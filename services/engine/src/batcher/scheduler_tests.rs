@@ -81,6 +81,10 @@ fn nobody_is_late_for_the_sake_of_company() {
     assert_eq!(s.ready(t), Ready::At(t + ms(17)), "some of its time is kept for the way back");
     s.step(t, Event::Cancel { id: 2 });
     assert_eq!(s.ready(t), Ready::At(t + ms(50)));
+    submit(&mut s, t, 3, 1, Some(t + ms(20)));
+    run_of(&s.step(t, Event::Take));
+    submit(&mut s, t, 4, 1, None);
+    assert_eq!(s.ready(t), Ready::At(t + ms(50)), "the deadline of one that runs does not count");
     s.step(t, Event::Drain);
     assert_eq!(s.ready(t), Ready::Now, "nobody is to come any more");
 }

@@ -9,7 +9,8 @@ use atelier_package::Tensor;
 use tokio::sync::oneshot;
 
 use super::Setup;
-use super::scheduler::{Action, BatchId, Event, Failure, Ready, Refusal, RequestId, Scheduler};
+use super::protocol::{Action, BatchId, Event, Failure, Refusal, RequestId};
+use super::scheduler::Scheduler;
 use crate::EngineError;
 use crate::gauge::{Counter, Elapsed, Gauge, Held, Last};
 use crate::histogram::Histogram;
@@ -131,15 +132,6 @@ impl Shared {
 
     pub(super) fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether a worker that is free is to take a batch. At an end nobody waits for company any more.
-    pub(super) fn is_ready(&self, state: &State) -> bool {
-        match state.scheduler.ready(Instant::now()) {
-            Ready::Now => true,
-            Ready::At(_) => state.stop,
-            Ready::Never => false,
-        }
     }
 
     /// Lets the scheduler take in an event and does what it says. Returns the job, if one is to be run.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use atelier_package::Tensor;
 
-use super::scheduler::{Event, Ready};
+use super::protocol::{Event, Ready};
 use super::shared::{Job, Shared};
 use crate::EngineError;
 use crate::fault::{Rebuild, run_caught};
@@ -47,7 +47,7 @@ pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
         let stop = session.runner().stop();
         let job = {
             let mut state = shared.state();
-            if !shared.is_ready(&state) {
+            if state.scheduler.ready(Instant::now()) != Ready::Now {
                 continue;
             }
             let Some(job) = shared.step(&mut state, Event::Take) else { continue };
@@ -111,7 +111,6 @@ fn wait_for_work(shared: &Shared) -> bool {
             Ready::Now => return true,
             Ready::Never if state.stop => return false,
             Ready::Never => shared.work.wait(state).unwrap_or_else(PoisonError::into_inner),
-            Ready::At(_) if state.stop => return true,
             Ready::At(at) => {
                 let pause = at.saturating_duration_since(now);
                 shared.work.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0

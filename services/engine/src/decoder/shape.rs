@@ -1,5 +1,7 @@
 //! Where the parts of a step graph are.
 
+use std::slice::ChunksExact;
+
 use atelier_package::{Dim, Dtype, GraphSpec, TensorSpec};
 
 use crate::EngineError;
@@ -69,11 +71,10 @@ impl ExtraShape {
 }
 
 impl StepShape {
-    /// The logits of a row of a step.
-    pub(super) fn logits<'a>(&self, frame: &'a Frame, row: usize) -> Result<&'a [f32], EngineError> {
-        let of_all = frame.output(self.logits)?;
-        let none = || EngineError::Runtime(format!("a step without logits for row {row}"));
-        of_all.get(row * self.tokens..(row + 1) * self.tokens).ok_or_else(none)
+    /// The logits of a step, row by row.
+    pub(super) fn logits<'a>(&self, frame: &'a Frame) -> Result<ChunksExact<'a, f32>, EngineError> {
+        // Of no tokens nothing was exported: a package's shapes are held to its graph.
+        Ok(frame.output(self.logits)?.chunks_exact(self.tokens.max(1)))
     }
 
     /// Reads a step graph: `token` i64 `[batch]` in, `logits` f32 `[batch, V]` out, f32 states and delay lines

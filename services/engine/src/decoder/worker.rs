@@ -206,8 +206,8 @@ impl Worker<'_> {
         self.slots.scatter(picked, frame)?;
         self.shared.counts.iterations.add(1);
         self.shared.counts.steps.add(picked.len());
-        for (row, (slot, _)) in picked.iter().enumerate() {
-            self.advance(*slot, self.setup.shape.logits(frame, row)?);
+        for ((slot, _), logits) in picked.iter().zip(self.setup.shape.logits(frame)?) {
+            self.advance(*slot, logits);
         }
         Ok(())
     }

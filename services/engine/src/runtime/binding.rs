@@ -3,20 +3,16 @@
 use atelier_package::{Dtype, GraphSpec};
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
 use ort::session::{IoBinding, Session};
-use ort::value::PrimitiveTensorElementType;
 
 use super::Device;
-use super::frame::{Frame, Memory, Number, Side};
+use super::frame::{Cells, Frame, Memory, Number, Side};
 use crate::EngineError;
 
 /// A tensor that ONNX Runtime can be bound to, with defined elements from the start.
-fn zeros<T>(allocator: &Allocator, shape: &[usize]) -> Result<ort::value::Tensor<T>, ort::Error>
-where
-    T: PrimitiveTensorElementType + Number + std::fmt::Debug,
-{
+fn zeros<T: Number>(allocator: &Allocator, shape: &[usize]) -> Result<Cells<T>, ort::Error> {
     let mut tensor = ort::value::Tensor::<T>::new(allocator, shape.to_vec())?;
     tensor.try_extract_tensor_mut()?.1.fill(T::default());
-    Ok(tensor)
+    Ok(Cells::Bound(tensor))
 }
 
 /// Tells a session where a frame's inputs lie; on a GPU this is what copies them there.
@@ -28,9 +24,9 @@ pub(super) fn bind_inputs(
     for (spec, numbers) in spec.inputs.iter().zip(&frame.inputs) {
         let name = spec.name.as_str();
         match &numbers.memory {
-            Memory::BoundF32(tensor) => binding.bind_input(name, tensor)?,
-            Memory::BoundI64(tensor) => binding.bind_input(name, tensor)?,
-            Memory::F32(_) | Memory::I64(_) => {}
+            Memory::F32(Cells::Bound(tensor)) => binding.bind_input(name, tensor)?,
+            Memory::I64(Cells::Bound(tensor)) => binding.bind_input(name, tensor)?,
+            Memory::F32(Cells::Ours(_)) | Memory::I64(Cells::Ours(_)) => {}
         }
     }
     Ok(())
@@ -73,8 +69,8 @@ impl Allocators {
                 Side::Output => &self.output,
             };
             let memory = match dtype {
-                Dtype::F32 => zeros(allocator, shape).map(Memory::BoundF32),
-                Dtype::I64 => zeros(allocator, shape).map(Memory::BoundI64),
+                Dtype::F32 => zeros(allocator, shape).map(Memory::F32),
+                Dtype::I64 => zeros(allocator, shape).map(Memory::I64),
             };
             memory.map_err(failed)
         })?;
@@ -83,9 +79,9 @@ impl Allocators {
         for (spec, numbers) in spec.outputs.iter().zip(&mut frame.outputs) {
             let name = spec.name.as_str();
             match &mut numbers.memory {
-                Memory::BoundF32(tensor) => binding.bind_output(name, tensor),
-                Memory::BoundI64(tensor) => binding.bind_output(name, tensor),
-                Memory::F32(_) | Memory::I64(_) => Ok(()),
+                Memory::F32(Cells::Bound(tensor)) => binding.bind_output(name, tensor),
+                Memory::I64(Cells::Bound(tensor)) => binding.bind_output(name, tensor),
+                Memory::F32(Cells::Ours(_)) | Memory::I64(Cells::Ours(_)) => Ok(()),
             }
             .map_err(failed)?;
         }

@@ -1,9 +1,11 @@
 //! The inputs and outputs of a graph's runs at one batch size, in memory that is kept from run to run.
 
+use std::fmt::Debug;
 use std::ops::Range;
 
 use atelier_package::{Dim, Dtype, GraphSpec, Tensor, TensorData, TensorSpec};
 use ort::session::IoBinding;
+use ort::value::PrimitiveTensorElementType;
 
 use super::session::Runner;
 use crate::EngineError;
@@ -25,79 +27,81 @@ pub(super) struct Numbers {
     pub(super) memory: Memory,
 }
 
-/// Where elements lie: with us, or where ONNX Runtime reads and writes them without a copy.
+/// A tensor's elements, by their type.
 pub(crate) enum Memory {
-    F32(Vec<f32>),
-    I64(Vec<i64>),
-    BoundF32(ort::value::Tensor<f32>),
-    BoundI64(ort::value::Tensor<i64>),
+    F32(Cells<f32>),
+    I64(Cells<i64>),
+}
+
+/// Where elements lie: with us, or where ONNX Runtime reads and writes them without a copy.
+pub(crate) enum Cells<T: PrimitiveTensorElementType + Debug> {
+    Ours(Vec<T>),
+    Bound(ort::value::Tensor<T>),
+}
+
+impl<T: PrimitiveTensorElementType + Debug> Cells<T> {
+    fn get(&self) -> Option<&[T]> {
+        match self {
+            Self::Ours(values) => Some(values),
+            Self::Bound(tensor) => tensor.try_extract_tensor().ok().map(|(_, values)| values),
+        }
+    }
+
+    fn get_mut(&mut self) -> Option<&mut [T]> {
+        match self {
+            Self::Ours(values) => Some(values),
+            Self::Bound(tensor) => tensor.try_extract_tensor_mut().ok().map(|(_, values)| values),
+        }
+    }
 }
 
 /// The element types of a frame.
-pub(crate) trait Number: Copy + Default + 'static {
+pub(crate) trait Number: PrimitiveTensorElementType + Copy + Debug + Default + 'static {
     fn of(tensor: &Tensor) -> Option<&[Self]>;
     fn data(values: Vec<Self>) -> TensorData;
-    fn at(memory: &Memory) -> Option<&[Self]>;
-    fn at_mut(memory: &mut Memory) -> Option<&mut [Self]>;
-}
-
-impl Number for f32 {
-    fn of(tensor: &Tensor) -> Option<&[Self]> {
-        tensor.as_f32()
-    }
-
-    fn data(values: Vec<Self>) -> TensorData {
-        TensorData::F32(values)
-    }
+    fn cells(memory: &Memory) -> Option<&Cells<Self>>;
+    fn cells_mut(memory: &mut Memory) -> Option<&mut Cells<Self>>;
 
     fn at(memory: &Memory) -> Option<&[Self]> {
-        match memory {
-            Memory::F32(values) => Some(values),
-            Memory::BoundF32(tensor) => tensor.try_extract_tensor().ok().map(|(_, values)| values),
-            Memory::I64(_) | Memory::BoundI64(_) => None,
-        }
+        Self::cells(memory)?.get()
     }
 
     fn at_mut(memory: &mut Memory) -> Option<&mut [Self]> {
-        match memory {
-            Memory::F32(values) => Some(values),
-            Memory::BoundF32(tensor) => tensor.try_extract_tensor_mut().ok().map(|(_, values)| values),
-            Memory::I64(_) | Memory::BoundI64(_) => None,
-        }
+        Self::cells_mut(memory)?.get_mut()
     }
 }
 
-impl Number for i64 {
-    fn of(tensor: &Tensor) -> Option<&[Self]> {
-        tensor.as_i64()
-    }
+/// What is particular to an element type: its name among the types of tensors.
+macro_rules! number {
+    ($number:ty, $variant:ident, $of:ident) => {
+        impl Number for $number {
+            fn of(tensor: &Tensor) -> Option<&[Self]> {
+                tensor.$of()
+            }
 
-    fn data(values: Vec<Self>) -> TensorData {
-        TensorData::I64(values)
-    }
+            fn data(values: Vec<Self>) -> TensorData {
+                TensorData::$variant(values)
+            }
 
-    fn at(memory: &Memory) -> Option<&[Self]> {
-        match memory {
-            Memory::I64(values) => Some(values),
-            Memory::BoundI64(tensor) => tensor.try_extract_tensor().ok().map(|(_, values)| values),
-            Memory::F32(_) | Memory::BoundF32(_) => None,
+            fn cells(memory: &Memory) -> Option<&Cells<Self>> {
+                if let Memory::$variant(cells) = memory { Some(cells) } else { None }
+            }
+
+            fn cells_mut(memory: &mut Memory) -> Option<&mut Cells<Self>> {
+                if let Memory::$variant(cells) = memory { Some(cells) } else { None }
+            }
         }
-    }
-
-    fn at_mut(memory: &mut Memory) -> Option<&mut [Self]> {
-        match memory {
-            Memory::I64(values) => Some(values),
-            Memory::BoundI64(tensor) => tensor.try_extract_tensor_mut().ok().map(|(_, values)| values),
-            Memory::F32(_) | Memory::BoundF32(_) => None,
-        }
-    }
+    };
 }
+
+number!(f32, F32, as_f32);
+number!(i64, I64, as_i64);
 
 impl Numbers {
     fn dtype(&self) -> Dtype {
         match self.memory {
-            Memory::F32(_) | Memory::BoundF32(_) => Dtype::F32,
-            Memory::I64(_) | Memory::BoundI64(_) => Dtype::I64,
+            Memory::F32(_) => Dtype::F32,
+            Memory::I64(_) => Dtype::I64,
         }
     }
 
@@ -166,8 +170,8 @@ impl Frame {
         Self::of(spec, rows, |dtype, shape, _| {
             let len = shape.iter().product();
             Ok(match dtype {
-                Dtype::F32 => Memory::F32(vec![0.0; len]),
-                Dtype::I64 => Memory::I64(vec![0; len]),
+                Dtype::F32 => Memory::F32(Cells::Ours(vec![0.0; len])),
+                Dtype::I64 => Memory::I64(Cells::Ours(vec![0; len])),
             })
         })
     }
