@@ -215,6 +215,8 @@ async fn an_end_does_not_wait_for_company() {
     let bench = Bench::with_delay(Duration::from_secs(3600));
     let waiting = bench.ask(1, 1, None);
     bench.queued(1).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(bench.started.try_recv().is_err(), "it waits, and its worker sleeps");
     bench.handle.drain();
     assert_eq!(bench.begun().await, 1);
     bench.orders.send(Order::Go).unwrap();
