@@ -84,7 +84,7 @@ fn sum(block: &[f32]) -> f32 {
     lanes.into_iter().sum()
 }
 
-/// `e^x` for `x` of at most 0, to a relative 2e-7; 0 below [`NONE`].
+/// `e^x` for `x` of at most 0, to a relative 1.1e-7 (tried with every `f32`); 0 below [`NONE`].
 ///
 /// Additions, multiplications and bits only: the same on every machine, which the C library's is not (and then a seed
 /// would not give the same sound everywhere), and calculated for several `x` at once, which `libm`'s is not. By
@@ -99,7 +99,7 @@ fn exp(x: f32) -> f32 {
     let k = shifted - ROUND;
     let r = (bounded - k * LN_2.0) - k * LN_2.1;
     let series =
-        1.0 + r * (1.0 + r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r / 720.0)))));
+        1.0 + r * (1.0 + r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r / 5040.0))))));
     let power = shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23;
     if x > NONE { series * f32::from_bits(power) } else { 0.0 }
 }
@@ -114,7 +114,7 @@ mod tests {
         #[test]
         fn exp_is_that_of_libm_as_far_as_an_f32_goes(x in NONE..0.0_f32) {
             let (got, expected) = (f64::from(exp(x)), libm::exp(f64::from(x)));
-            prop_assert!((got / expected - 1.0).abs() < 2e-7, "{x}: {got} is not {expected}");
+            prop_assert!((got / expected - 1.0).abs() < 1.1e-7, "{x}: {got} is not {expected}");
         }
 
         #[test]
