@@ -118,11 +118,16 @@ fn measure(config: &Config, package: &Package) -> Result<Calibration, Failure> {
 /// What was found, in the words of whoever calls it.
 fn said(package: &Package, calibration: &Calibration) -> String {
     let mut text = format!("{}@{}\n", package.name(), package.version());
-    for GraphCalibration { name, workers, threads, sizes, seconds, .. } in &calibration.graphs {
+    for GraphCalibration { name, workers, threads, sizes, seconds, few, .. } in &calibration.graphs {
         let each = sizes.iter().zip(seconds).map(|(n, s)| format!("{n}: {:.2}", s * 1000.0));
         let each: Vec<String> = each.collect();
+        let few = if *few > 0 {
+            format!(", or up to {few} streams by one whose threads divide a step")
+        } else {
+            String::new()
+        };
         text.push_str(&format!(
-            "  {name}: {workers} x {threads} threads; rows in a batch: milliseconds: {}\n",
+            "  {name}: {workers} x {threads} threads{few}; rows in a batch: milliseconds: {}\n",
             each.join(", ")
         ));
     }

@@ -59,6 +59,10 @@ pub struct GraphCalibration {
     pub sizes: Vec<usize>,
     /// What a batch of each takes, in seconds.
     pub seconds: Vec<f64>,
+    /// Of a step graph: up to so many streams are stepped by one session whose threads divide a step; 0 where none are,
+    /// or there are no other sessions.
+    #[serde(default)]
+    pub few: usize,
 }
 
 impl Machine {
@@ -110,10 +114,13 @@ impl Calibration {
 
     fn sound(&self) -> Result<(), String> {
         for graph in &self.graphs {
-            let GraphCalibration { name, workers, threads, sizes, seconds, .. } = graph;
+            let GraphCalibration { name, workers, threads, sizes, seconds, few, .. } = graph;
             let wrong = |field: &str, right: &str| Err(format!("graph `{name}`: {field}: {right}"));
             if !(1..=4096).contains(workers) || !(1..=4096).contains(threads) {
                 return wrong("workers, threads", "must be 1 to 4096");
+            }
+            if *few > 4096 {
+                return wrong("few", "must be 0 to 4096");
             }
             if sizes.first().is_none_or(|first| *first == 0) || !sizes.is_sorted_by(|a, b| a < b) {
                 return wrong("sizes", "must ascend from at least 1");
@@ -158,6 +165,7 @@ mod tests {
             threads: 1,
             sizes: vec![1, 4],
             seconds: vec![0.001, 0.003],
+            few: 4,
         };
         Calibration { machine, graphs: vec![graph] }
     }
@@ -179,6 +187,7 @@ mod tests {
         assert_eq!(said(|g| g.sizes = vec![4, 1]), "graph `g`: sizes: must ascend from at least 1");
         assert_eq!(said(|g| g.sizes.clear()), "graph `g`: sizes: must ascend from at least 1");
         assert_eq!(said(|g| g.threads = 0), "graph `g`: workers, threads: must be 1 to 4096");
+        assert_eq!(said(|g| g.few = 4097), "graph `g`: few: must be 0 to 4096");
         assert_eq!(
             said(|g| g.seconds = vec![1.0, f64::NAN]),
             "graph `g`: seconds: must be a time for each size"

@@ -10,10 +10,13 @@
 //! on. A stream whose client is gone frees its slot before the next step.
 //!
 //! Where sessions of one thread do better side by side there are several workers, each with slots of its own. A stream
-//! goes to the worker that has the fewest, and stays with it.
+//! goes to the worker that has the fewest, and stays with it. Where they do so only for many streams, few are kept
+//! together, and a worker that is alone has a session for them whose threads divide each step.
 
+mod desks;
 pub(crate) mod lane;
 mod lines;
+mod sessions;
 pub(crate) mod shape;
 pub(crate) mod slots;
 mod stream;
@@ -34,7 +37,9 @@ use crate::stats::{Activity, DecoderStats, Health, Line, Outcomes, Times, Work, 
 use crate::sync::thread::JoinHandle;
 use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError, thread};
 use crate::turnstile::Turnstile;
+use desks::Desks;
 use lane::{Lane, TypedLane};
+use sessions::Sessions;
 use shape::StepShape;
 pub use stream::Stream;
 
@@ -97,8 +102,19 @@ pub(crate) struct Setup {
     pub(crate) slots: usize,
     pub(crate) waiting: usize,
     pub(crate) buffer: usize,
+    /// Of each session.
     pub(crate) threads: usize,
     pub(crate) turnstile: Arc<Turnstile>,
+    pub(crate) factory: Factory,
+    /// What few streams are stepped with instead.
+    pub(crate) divided: Option<Divided>,
+}
+
+/// A second session for each worker, whose threads divide a step: for the time that no other worker steps.
+pub(crate) struct Divided {
+    /// Up to so many streams it does better than sessions side by side.
+    pub(crate) few: usize,
+    pub(crate) threads: usize,
     pub(crate) factory: Factory,
 }
 
@@ -161,65 +177,28 @@ struct Waiting {
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Waiting>,
-    desks: Vec<Desk>,
+    desks: Desks,
     draining: bool,
     stop: bool,
-}
-
-/// What the workers know of each other.
-#[derive(Debug, Clone, Copy, Default)]
-struct Desk {
-    /// Set with every change, cleared by the worker before it looks: so no change is slept through.
-    woken: bool,
-    /// Streams that have a slot of this worker.
-    active: usize,
-    /// It has no session after a fault.
-    out: bool,
-    /// It could not have another at once.
-    broken: bool,
-}
-
-impl State {
-    fn active(&self) -> usize {
-        self.desks.iter().map(|desk| desk.active).sum()
-    }
-
-    fn healthy(&self) -> usize {
-        self.desks.iter().filter(|desk| !desk.out).count()
-    }
-
-    /// Changes a worker's; there is one for each from the start.
-    fn desk<T: Default>(&mut self, worker: usize, change: impl FnOnce(&mut Desk) -> T) -> T {
-        self.desks.get_mut(worker).map(change).unwrap_or_default()
-    }
-
-    /// Whether the next that waits is this worker's: none that has a session has fewer.
-    fn is_next(&self, worker: usize) -> bool {
-        let own = self.desks.get(worker).map_or(0, |desk| desk.active);
-        self.desks.iter().filter(|desk| !desk.out).all(|desk| desk.active >= own)
-    }
-
-    fn wake(&mut self) {
-        self.desks.iter_mut().for_each(|desk| desk.woken = true);
-    }
-
-    /// Wakes all but this worker, which keeps what it has not seen yet.
-    fn wake_others(&mut self, worker: usize) {
-        let others = self.desks.iter_mut().enumerate().filter(|(number, _)| *number != worker);
-        others.for_each(|(_, desk)| desk.woken = true);
-    }
 }
 
 /// When to come again while all slots and places are taken: about the time of a short text.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl Decoder {
-    /// Starts a worker for each runner.
-    pub(crate) fn start(setup: Setup, runners: Vec<Box<dyn Runner>>) -> Result<Self, EngineError> {
+    /// Starts a worker for each runner; with one of the `divided` too, where there are any.
+    pub(crate) fn start(
+        setup: Setup,
+        runners: Vec<Box<dyn Runner>>,
+        divided: Vec<Box<dyn Runner>>,
+    ) -> Result<Self, EngineError> {
         let name = setup.name.clone();
+        // No worker keeps more together than it has slots.
+        let slots = setup.slots.div_ceil(runners.len().max(1));
+        let few = setup.divided.as_ref().map_or(0, |divided| divided.few.min(slots));
         let shared = Arc::new(Shared {
             setup,
-            state: Mutex::new(State { desks: vec![Desk::default(); runners.len()], ..State::default() }),
+            state: Mutex::new(State { desks: Desks::new(runners.len(), few), ..State::default() }),
             work: Condvar::new(),
             waiting: Gauge::default(),
             slots_used: Gauge::default(),
@@ -227,11 +206,13 @@ impl Decoder {
             threads: Mutex::default(),
         });
         let decoder = Self { shared: Arc::clone(&shared) };
+        let mut divided = divided.into_iter();
         for (number, runner) in runners.into_iter().enumerate() {
+            let sessions = Sessions::new(runner, divided.next());
             let worker = Arc::clone(&shared);
             let thread = thread::Builder::new()
                 .name(name.clone())
-                .spawn(move || worker::serve(&worker, number, runner))
+                .spawn(move || worker::serve(&worker, number, sessions))
                 .map_err(|e| EngineError::Runtime(format!("a worker thread cannot be started: {e}")))
                 // Those before it would otherwise live on.
                 .inspect_err(|_| decoder.stop())?;
@@ -267,7 +248,7 @@ impl Decoder {
     ) -> Result<Stream<C::Chunk>, EngineError> {
         let shared = &self.shared;
         let mut state = shared.state();
-        if state.desks.iter().all(|desk| desk.broken) {
+        if state.desks.all_broken() {
             drop(state);
             shared.counts.refused.add(1);
             return Err(EngineError::Loading(format!(
@@ -284,7 +265,7 @@ impl Decoder {
             return Err(EngineError::Draining);
         }
         // Those that will find a free slot do not count as waiting.
-        let free = shared.setup.slots.saturating_sub(state.active());
+        let free = shared.setup.slots.saturating_sub(state.desks.active());
         if state.waiting.len() >= shared.setup.waiting + free {
             // Those whose client has gone make room.
             let before = state.waiting.len();
@@ -327,7 +308,7 @@ impl Decoder {
         // First come, first served: who waits in front has waited longest.
         let state = self.shared.state();
         let oldest = state.waiting.front().map(|waiting| waiting.since.elapsed());
-        let workers = Workers { total: state.desks.len(), healthy: state.healthy() };
+        let workers = Workers { total: state.desks.len(), healthy: state.desks.healthy() };
         drop(state);
         Activity {
             graph: graph.to_owned(),
@@ -354,7 +335,7 @@ impl Decoder {
     /// Whether all workers run.
     pub fn health(&self) -> Health {
         let state = self.shared.state();
-        Health::of(state.draining, state.healthy(), state.desks.len())
+        Health::of(state.draining, state.desks.healthy(), state.desks.len())
     }
 
     /// Takes no more streams.
@@ -366,7 +347,7 @@ impl Decoder {
     /// Whether there is no stream.
     pub(crate) fn is_idle(&self) -> bool {
         let state = self.shared.state();
-        state.active() == 0 && state.waiting.is_empty()
+        state.desks.active() == 0 && state.waiting.is_empty()
     }
 
     /// Ends every stream with `Draining` before its next step, and joins the workers.
@@ -388,7 +369,7 @@ impl Decoder {
 impl Shared {
     /// Has the workers look around.
     pub(crate) fn wake(&self) {
-        self.state().wake();
+        self.state().desks.wake();
         self.work.notify_all();
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use atelier_package::Tensor;
 
 use crate::EngineError;
-use crate::runtime::session::{Factory, Runner};
+use crate::runtime::session::Runner;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -33,12 +33,16 @@ pub(crate) struct Rebuild {
 }
 
 impl Rebuild {
-    /// Makes a session, or says how long to wait before the next attempt.
-    pub(crate) fn attempt(&mut self, name: &str, factory: &Factory) -> Result<Box<dyn Runner>, Duration> {
-        match caught(|| factory()).and_then(|r| r) {
-            Ok(runner) => {
+    /// Makes what a worker runs its graph with, or says how long to wait before the next attempt.
+    pub(crate) fn attempt<T>(
+        &mut self,
+        name: &str,
+        make: impl FnOnce() -> Result<T, EngineError>,
+    ) -> Result<T, Duration> {
+        match caught(make).and_then(|r| r) {
+            Ok(made) => {
                 tracing::warn!(graph = name, "rebuilt the session after a fault");
-                Ok(runner)
+                Ok(made)
             }
             Err(e) => {
                 let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(6)).min(LONGEST_PAUSE);

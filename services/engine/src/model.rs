@@ -169,7 +169,7 @@ impl Model {
         turnstile: &Arc<Turnstile>,
     ) -> Result<(), EngineError> {
         self.measured.push(opened.calibration(&spec));
-        let Opened { runners, factory, threads, sizes, joinable } = opened;
+        let Opened { runners, factory, threads, sizes, joinable, divided } = opened;
         let (name, turnstile, key) = (plan.name.clone(), Arc::clone(turnstile), spec.name.clone());
         if !spec.is_step() {
             let setup = batcher::Setup {
@@ -190,6 +190,8 @@ impl Model {
             return Ok(());
         }
         let shape = Arc::new(StepShape::of(&spec)?);
+        let (divided, companions) =
+            divided.map_or((None, Vec::new()), |(setup, runners)| (Some(setup), runners));
         let setup = decoder::Setup {
             name,
             spec,
@@ -201,8 +203,9 @@ impl Model {
             threads,
             turnstile,
             factory,
+            divided,
         };
-        self.decoders.insert(key, Decoder::start(setup, runners)?);
+        self.decoders.insert(key, Decoder::start(setup, runners, companions)?);
         Ok(())
     }
 
@@ -218,6 +221,7 @@ impl Model {
             name: format!("{prefix}/{}", graph.name),
             workers: graph.workers,
             threads: graph.threads,
+            few: graph.few,
         })
     }
 }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use atelier_package::{GoldenCase, GraphSpec, Package, Tensor};
 
 use crate::calibration::{Calibration, GraphCalibration};
+use crate::decoder::Divided;
 use crate::engine::Config;
 use crate::plan::GraphPlan;
 use crate::runtime::session::{Factory, GraphSession, Runner};
 use crate::runtime::{Device, Runtime};
 use crate::sizes::{Samples, Sizes};
-use crate::split::{Trial, try_apart};
+use crate::split::{Split, Trial, alike, few, try_apart};
 use crate::{EngineError, golden};
 
 /// More sessions of one thread than this gain little, and each holds the weights.
@@ -29,6 +30,8 @@ pub(crate) struct Opened {
     pub(crate) threads: usize,
     pub(crate) sizes: Sizes,
     pub(crate) joinable: bool,
+    /// What few streams are stepped with instead, and a session of it for each worker.
+    pub(crate) divided: Option<(Divided, Vec<Box<dyn Runner>>)>,
 }
 
 impl Opened {
@@ -41,6 +44,7 @@ impl Opened {
             threads: self.threads,
             sizes: self.sizes.as_slice().to_vec(),
             seconds: self.sizes.seconds(),
+            few: self.divided.as_ref().map_or(0, |(divided, _)| divided.few),
         }
     }
 }
@@ -74,45 +78,57 @@ pub(crate) fn open(
     let joinable = joinable(spec);
     let fits = |known: &&GraphCalibration| known.threads * known.workers <= plan.threads * plan.workers;
     let known = known.and_then(|known| known.graph(spec)).filter(fits);
-    let mut threads = known.map_or(plan.threads, |known| known.threads);
-    let (first, worst) = checked(threads)?;
-    let mut runners = vec![first];
-    if known.is_none() && threads > 1 && device == Device::Cpu {
-        let share = Share { spec, case, joinable, plan, config };
-        let single = || checked(1).map(|(runner, _)| runner);
-        if let Some(better) = share.divided(&mut runners, &single)? {
-            runners = better;
-            threads = 1;
-        }
-    }
-    let workers = match (known, threads) {
-        (Some(known), _) => known.workers,
-        (None, 1) => (plan.threads * plan.workers).min(MOST_SESSIONS.max(plan.workers)),
-        (None, _) => plan.workers,
+    let (first, worst) = checked(known.map_or(plan.threads, |known| known.threads))?;
+    let share = Share { spec, case, joinable, plan, config };
+    let mut way = match known {
+        Some(known) => Way {
+            runners: vec![first],
+            threads: known.threads,
+            workers: known.workers,
+            sizes: Sizes::known(&known.sizes, &known.seconds),
+            few: known.few,
+            divided: Vec::new(),
+        },
+        None => share.way(first, &|| checked(1).map(|(runner, _)| runner))?,
     };
-    let workers = if spec.is_step() { workers.min(config.slots) } else { workers };
-    let sizes = match (known, runners.first_mut()) {
-        (Some(known), _) => Sizes::known(&known.sizes, &known.seconds),
-        (None, Some(first)) if spec.is_step() => {
-            let slots = config.slots.div_ceil(workers);
-            Sizes::probe(first.as_mut(), spec, case, slots, config.batching)?
-        }
-        (None, Some(first)) if joinable => {
-            Sizes::probe(first.as_mut(), spec, case, config.max_batch, config.batching)?
-        }
-        (None, _) => Sizes::single(),
-    };
-    let factory = factory(threads);
-    runners.truncate(workers);
-    while runners.len() < workers {
-        runners.push(factory()?);
-    }
-    let (graph, batch_sizes) = (&spec.name, sizes.as_slice());
+    let (few, make) = (way.few, factory(way.threads));
+    way.fill(&make, &factory(plan.threads))?;
+    let (graph, batch_sizes) = (&spec.name, way.sizes.as_slice());
     tracing::info!(
-        model = %package.name(), version = %package.version(), graph, golden_error = worst, workers, threads,
-        ?batch_sizes, measured = known.is_none(), "loaded a graph"
+        model = %package.name(), version = %package.version(), graph, golden_error = worst, workers = way.workers,
+        threads = way.threads, few, ?batch_sizes, measured = known.is_none(), "loaded a graph"
     );
-    Ok(Opened { runners, factory, threads, sizes, joinable })
+    let divided = (few > 0).then(|| {
+        let divided = Divided { few, threads: plan.threads, factory: factory(plan.threads) };
+        (divided, way.divided)
+    });
+    let Way { runners, threads, sizes, .. } = way;
+    Ok(Opened { runners, factory: make, threads, sizes, joinable, divided })
+}
+
+/// How a graph is run.
+struct Way {
+    runners: Vec<Box<dyn Runner>>,
+    threads: usize,
+    workers: usize,
+    sizes: Sizes,
+    /// Up to so many streams are stepped with one of the `divided`; 0 where there are none.
+    few: usize,
+    divided: Vec<Box<dyn Runner>>,
+}
+
+impl Way {
+    /// As many sessions as there are workers.
+    fn fill(&mut self, own: &Factory, divided: &Factory) -> Result<(), EngineError> {
+        self.runners.truncate(self.workers);
+        while self.runners.len() < self.workers {
+            self.runners.push(own()?);
+        }
+        while self.few > 0 && self.divided.len() < self.workers {
+            self.divided.push(divided()?);
+        }
+        Ok(())
+    }
 }
 
 /// A graph and its share of the machine.
@@ -125,22 +141,71 @@ struct Share<'a> {
 }
 
 impl Share<'_> {
-    /// Sessions of one thread, if those are better than the one there is.
-    fn divided(
+    /// Finds out how the graph does best. There is a session whose threads divide a run; `single` makes one of one
+    /// thread.
+    fn way(
         &self,
-        runners: &mut [Box<dyn Runner>],
+        mut first: Box<dyn Runner>,
         single: &dyn Fn() -> Result<Box<dyn Runner>, EngineError>,
-    ) -> Result<Option<Vec<Box<dyn Runner>>>, EngineError> {
-        let Some(first) = runners.first_mut() else { return Ok(None) };
-        if self.spec.is_step() && self.config.slots < 2 {
-            return Ok(None);
+    ) -> Result<Way, EngineError> {
+        let tried = self.plan.threads > 1
+            && self.config.device == Device::Cpu
+            && (!self.spec.is_step() || self.config.slots > 1);
+        if tried {
+            let mut singles = Vec::with_capacity(self.plan.threads);
+            while singles.len() < self.plan.threads {
+                singles.push(single()?);
+            }
+            let split = try_apart(first.as_mut(), &mut singles, &self.trial()?)?;
+            if split == Split::Apart {
+                return self.alike(singles, 1);
+            }
+            if split == Split::Both {
+                let mut way = self.alike(singles, 1)?;
+                way.few = self.few(first.as_mut(), &mut way)?;
+                if way.few > 0 {
+                    way.divided.push(first);
+                    return Ok(way);
+                }
+            }
         }
-        let trial = self.trial()?;
-        let mut singles = Vec::with_capacity(self.plan.threads);
-        while singles.len() < self.plan.threads {
-            singles.push(single()?);
+        self.alike(vec![first], self.plan.threads)
+    }
+
+    /// With sessions that all have so many threads.
+    fn alike(&self, mut runners: Vec<Box<dyn Runner>>, threads: usize) -> Result<Way, EngineError> {
+        let all = self.plan.threads * self.plan.workers;
+        let workers =
+            if threads == 1 { all.min(MOST_SESSIONS.max(self.plan.workers)) } else { self.plan.workers };
+        let (step, slots) = (self.spec.is_step(), self.config.slots);
+        let workers = if step { workers.min(slots) } else { workers };
+        let most = if step { slots.div_ceil(workers) } else { self.config.max_batch };
+        let sizes = match runners.first_mut() {
+            Some(first) if step || self.joinable => {
+                Sizes::probe(first.as_mut(), self.spec, self.case, most, self.config.batching)?
+            }
+            _ => Sizes::single(),
+        };
+        Ok(Way { runners, threads, workers, sizes, few: 0, divided: Vec::new() })
+    }
+
+    /// Up to how many streams are better stepped by a session whose threads divide a step; 0 if it gives other bits
+    /// than those side by side.
+    fn few(&self, divided: &mut dyn Runner, apart: &mut Way) -> Result<usize, EngineError> {
+        let samples = Samples::new(self.spec, self.case)?;
+        if let Some(single) = apart.runners.first_mut() {
+            for size in apart.sizes.as_slice() {
+                if !alike(divided, single.as_mut(), &samples.batch(0, *size)?)? {
+                    tracing::warn!(
+                        graph = self.spec.name,
+                        size,
+                        "threads that divide a step change its bits"
+                    );
+                    return Ok(0);
+                }
+            }
         }
-        Ok(try_apart(first.as_mut(), &mut singles, &trial)?.then_some(singles))
+        few(divided, &mut apart.runners, &apart.sizes, &samples)
     }
 
     fn trial(&self) -> Result<Trial, EngineError> {

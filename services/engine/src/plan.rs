@@ -27,6 +27,8 @@ pub struct GraphPlan {
     pub workers: usize,
     /// Threads that each session computes with, the worker's own among them.
     pub threads: usize,
+    /// Up to so many streams are stepped by one session with all of these threads instead; 0: none are.
+    pub few: usize,
 }
 
 /// The assignment of this process's compute to its graphs.
@@ -70,8 +72,10 @@ impl Plan {
             // From at_once, a small integer: the cast cannot lose anything.
             ((at_once as f64 * share).ceil() as usize).clamp(1, at_once)
         };
-        let graphs =
-            graphs.iter().map(|g| GraphPlan { name: g.name.clone(), workers: workers(g), threads }).collect();
+        let graphs = graphs
+            .iter()
+            .map(|g| GraphPlan { name: g.name.clone(), workers: workers(g), threads, few: 0 })
+            .collect();
         Self { device, parallelism, running: at_once * threads, graphs }
     }
 }
@@ -81,6 +85,9 @@ impl fmt::Display for Plan {
         write!(f, "device {}, {} cores, {} threads at once", self.device, self.parallelism, self.running)?;
         for g in &self.graphs {
             write!(f, "; {}: {} x {} threads", g.name, g.workers, g.threads)?;
+            if g.few > 0 {
+                write!(f, " (up to {} streams by one whose threads divide a step)", g.few)?;
+            }
         }
         Ok(())
     }

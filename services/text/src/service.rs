@@ -24,9 +24,14 @@ const KINDS: [Kind; 1] = [Kind::CharRnn];
 const START: char = '\n';
 /// The most pieces that are put together into one message.
 const PIECES: usize = 64;
-/// The least time between messages: a reader sees no difference, and a message for each character would cost more
-/// than the character.
+/// The least time between messages of a stream: a reader sees no difference, and a message for each character would
+/// cost more than the character.
 const GAP: Duration = Duration::from_millis(2);
+/// For each stream that there is, so that there are so many messages in sum however many streams there are: what they
+/// cost is taken from the steps.
+const GAP_A_STREAM: Duration = Duration::from_micros(400);
+/// The most: this, too, reads as if it flowed.
+const LONGEST_GAP: Duration = Duration::from_millis(25);
 
 /// `TextService` over the models of an engine.
 #[derive(Debug, Clone)]
@@ -77,12 +82,13 @@ impl TextService for Text {
         let cursor = Generating::new(prompt, vocabulary, Sampler::new(sampling, seed), stops, max_chars);
         let decoder = model.decoder().map_err(ServiceError::from)?;
         let pieces = decoder.stream(cursor, deadline).map_err(ServiceError::from)?;
+        let crowd = decoder.clone();
 
         let model = Some(models::model_version(&model));
         let started = message(Event::Started(api::Started { model, seed, replaced }));
         let stop = request.stop;
-        let rest =
-            paced(pieces.ready_chunks(PIECES)).flat_map(move |pieces| stream::iter(messages(pieces, &stop)));
+        let rest = paced(pieces.ready_chunks(PIECES), move || gap(crowd.stats().slots_used))
+            .flat_map(move |pieces| stream::iter(messages(pieces, &stop)));
         Ok(Response::new(stream::iter([Ok(started)]).chain(rest).boxed()))
     }
 
@@ -132,15 +138,25 @@ impl TextService for Text {
     }
 }
 
-/// The items of a stream, the first at once and the others at least [`GAP`] apart. In between nobody looks whether
+/// The least time between messages of each of so many streams.
+fn gap(streams: usize) -> Duration {
+    let streams = u32::try_from(streams).unwrap_or(u32::MAX);
+    GAP_A_STREAM.saturating_mul(streams).clamp(GAP, LONGEST_GAP)
+}
+
+/// The items of a stream, the first at once and the others at least a `gap` apart. In between nobody looks whether
 /// there is more, so that whoever makes it need not wake anybody.
-fn paced<T>(stream: impl Stream<Item = T> + Unpin + Send) -> impl Stream<Item = T> + Send {
-    stream::unfold((stream, None), |(mut stream, not_before)| async move {
+fn paced<T>(
+    stream: impl Stream<Item = T> + Unpin + Send,
+    gap: impl Fn() -> Duration + Send,
+) -> impl Stream<Item = T> + Send {
+    stream::unfold((stream, gap, None), |(mut stream, gap, not_before)| async move {
         if let Some(not_before) = not_before {
             tokio::time::sleep_until(not_before).await;
         }
         let item = stream.next().await?;
-        Some((item, (stream, Some(Instant::now() + GAP))))
+        let not_before = Instant::now() + gap();
+        Some((item, (stream, gap, Some(not_before))))
     })
 }
 
@@ -198,11 +214,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_first_item_is_sent_at_once_and_the_others_apart() {
         let start = Instant::now();
-        let sent = paced(stream::iter(0..3)).map(|item| (item, start.elapsed())).collect::<Vec<_>>().await;
+        let sent =
+            paced(stream::iter(0..3), || GAP).map(|item| (item, start.elapsed())).collect::<Vec<_>>().await;
         // The paused clock goes on by whole milliseconds.
         assert_eq!((sent[0], sent.len()), ((0, Duration::ZERO), 3));
         assert!(sent.windows(2).all(|two| two[1].1 - two[0].1 >= GAP), "{sent:?}");
         assert!(sent[2].1 < 4 * GAP, "{sent:?}");
+    }
+
+    #[test]
+    fn the_more_streams_there_are_the_fewer_messages_each_has() {
+        assert_eq!([0, 1, 5].map(gap), [GAP; 3]);
+        assert_eq!([10, 32, 1000, usize::MAX].map(|n| gap(n).as_micros()), [4000, 12_800, 25_000, 25_000]);
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
     let mut broken = false;
     loop {
         let Some(session) = runner.as_mut() else {
-            match rebuild.attempt(&shared.setup.name, &shared.setup.factory) {
+            match rebuild.attempt(&shared.setup.name, || (shared.setup.factory)()) {
                 Ok(fresh) => {
                     runner = Some(Framed::new(fresh));
                     shared.healthy.fetch_add(1, Ordering::AcqRel);

@@ -4,9 +4,12 @@ use atelier_package::{Dtype, StatePair, Tensor, TensorSpec};
 
 use super::*;
 
-/// Counts in its state; its logits are the count and the batch size. Fails when the test says so.
+/// Counts in its state; its logits are the count and the batch size, which is negative if threads divide it. Fails when
+/// the test says so.
 struct Counting {
     fail: Arc<AtomicUsize>,
+    divided: bool,
+    takes: Duration,
 }
 
 const FINE: usize = 0;
@@ -22,7 +25,11 @@ impl Runner for Counting {
         }
         let count: Vec<f32> = inputs[1].as_f32().unwrap().iter().map(|x| x + 1.0).collect();
         let rows = count.len();
-        let logits = count.iter().flat_map(|x| [*x, rows as f32]).collect();
+        let shown = if self.divided { -(rows as f32) } else { rows as f32 };
+        if !self.takes.is_zero() {
+            std::thread::sleep(self.takes);
+        }
+        let logits = count.iter().flat_map(|x| [*x, shown]).collect();
         Ok(vec![Tensor::f32([rows, 2], logits).unwrap(), Tensor::f32([1, rows, 1], count).unwrap()])
     }
 }
@@ -58,6 +65,11 @@ impl Bench {
     }
 
     fn with_workers(workers: usize, slots: usize, sizes: &[usize]) -> Self {
+        Self::with_divided(workers, slots, sizes, 0, Duration::ZERO)
+    }
+
+    /// Up to `few` streams are stepped by a session whose threads divide a step. A step takes so long.
+    fn with_divided(workers: usize, slots: usize, sizes: &[usize], few: usize, takes: Duration) -> Self {
         let fail = Arc::new(AtomicUsize::new(FINE));
         let repairs = Arc::new(AtomicBool::new(true));
         let state = |name: &str| TensorSpec::new(name, Dtype::F32, [1.into(), "batch".into(), 1.into()]);
@@ -70,7 +82,13 @@ impl Bench {
             state: vec![StatePair { input: "h".into(), output: "h_next".into() }],
             ..GraphSpec::default()
         };
-        let (broken, allowed) = (Arc::clone(&fail), Arc::clone(&repairs));
+        let made = |divided| -> Factory {
+            let (fail, allowed) = (Arc::clone(&fail), Arc::clone(&repairs));
+            Arc::new(move || match allowed.load(Ordering::SeqCst) {
+                true => Ok(Box::new(Counting { fail: Arc::clone(&fail), divided, takes })),
+                false => Err(EngineError::Runtime("no".into())),
+            })
+        };
         let setup = Setup {
             name: "test/1/step".into(),
             shape: Arc::new(StepShape::of(&spec).unwrap()),
@@ -81,13 +99,12 @@ impl Bench {
             buffer: 4,
             threads: 1,
             turnstile: Arc::new(Turnstile::new(workers)),
-            factory: Arc::new(move || match allowed.load(Ordering::SeqCst) {
-                true => Ok(Box::new(Counting { fail: Arc::clone(&broken) })),
-                false => Err(EngineError::Runtime("no".into())),
-            }),
+            factory: made(false),
+            divided: (few > 0).then(|| Divided { few, threads: workers, factory: made(true) }),
         };
-        let runner = |_| Box::new(Counting { fail: Arc::clone(&fail) }) as Box<dyn Runner>;
-        let decoder = Decoder::start(setup, (0..workers).map(runner).collect()).unwrap();
+        let runners = |divided, count| (0..count).map(|_| made(divided)().unwrap()).collect();
+        let companions = runners(true, if few > 0 { workers } else { 0 });
+        let decoder = Decoder::start(setup, runners(false, workers), companions).unwrap();
         Self { decoder, fail, repairs }
     }
 
@@ -107,7 +124,7 @@ impl Bench {
     }
 
     fn active(&self) -> Vec<usize> {
-        self.decoder.shared.state().desks.iter().map(|desk| desk.active).collect()
+        self.decoder.shared.state().desks.each_active()
     }
 
     fn finish(self) {
@@ -116,6 +133,17 @@ impl Bench {
         assert_eq!((stats.slots_used, stats.waiting), (0, 0), "a gauge leaks");
         assert!(self.decoder.is_idle());
     }
+}
+
+/// Its counts, and how many of its steps were divided.
+async fn divided(mut stream: Stream<(f32, f32)>) -> Result<(Vec<f32>, usize), EngineError> {
+    let (mut out, mut divided) = (Vec::new(), 0);
+    while let Some(chunk) = stream.next().await {
+        let (count, size) = chunk?;
+        out.push(count);
+        divided += usize::from(size < 0.0);
+    }
+    Ok((out, divided))
 }
 
 async fn counts(mut stream: Stream<(f32, f32)>) -> Result<Vec<f32>, EngineError> {
@@ -164,6 +192,37 @@ async fn streams_go_to_the_worker_with_the_fewest_and_never_are_there_more_than_
     assert_eq!((bench.active().iter().sum::<usize>(), bench.decoder.stats().waiting), (3, 2));
     for stream in streams {
         assert_eq!(counts(stream).await.unwrap(), upto(50));
+    }
+    bench.finish();
+}
+
+#[tokio::test]
+async fn few_streams_are_stepped_together_by_threads_that_divide_a_step_and_more_side_by_side() {
+    let bench = Bench::with_divided(2, 8, &[1, 2, 4], 2, Duration::from_millis(1));
+    let two: Vec<_> = (0..2).map(|_| tokio::spawn(divided(bench.walk(60)))).collect();
+    for stream in two {
+        assert_eq!(stream.await.unwrap().unwrap(), (upto(60), 60));
+    }
+    let six: Vec<_> = (0..6).map(|_| tokio::spawn(divided(bench.walk(200)))).collect();
+    while bench.active() != [3, 3] {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    for stream in six {
+        let (got, divided) = stream.await.unwrap().unwrap();
+        assert_eq!(got, upto(200));
+        // Of those that came first some of their steps, and the last of whoever is left.
+        assert!(divided < 150, "{divided} of 200 steps");
+    }
+    bench.finish();
+}
+
+#[tokio::test]
+async fn a_divided_step_that_fails_ends_its_streams_and_the_next_are_served_the_same_way() {
+    let bench = Bench::with_divided(2, 4, &[1, 2], 2, Duration::ZERO);
+    for way in [FAIL, PANIC] {
+        bench.fail.store(way, Ordering::SeqCst);
+        assert!(matches!(counts(bench.walk(3)).await, Err(EngineError::Runtime(_))));
+        assert_eq!(divided(bench.walk(9)).await.unwrap(), (upto(9), 9));
     }
     bench.finish();
 }

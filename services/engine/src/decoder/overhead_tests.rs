@@ -77,8 +77,9 @@ async fn overhead_of_a_step_beside_the_bare_graph() {
             threads: 1,
             turnstile: Arc::new(Turnstile::new(1)),
             factory,
+            divided: None,
         };
-        let decoder = Decoder::start(setup, vec![runner]).unwrap();
+        let decoder = Decoder::start(setup, vec![runner], Vec::new()).unwrap();
         let mut running: Vec<_> =
             (0..streams).map(|_| decoder.stream(Treading::default(), None).unwrap()).collect();
         let mut times = Vec::new();

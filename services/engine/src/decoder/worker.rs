@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::lane::{Lane, Onward, Readiness};
+use super::sessions::Sessions;
 use super::shape::StepShape;
 use super::slots::{Slots, pick};
 use super::{Setup, Shared, Waiting};
 use crate::EngineError;
 use crate::fault::{Rebuild, caught};
 use crate::gauge::Held;
-use crate::runtime::frame::Framed;
-use crate::runtime::session::Runner;
 use crate::sync::PoisonError;
 
 /// A stream in its slot.
@@ -35,6 +34,8 @@ struct Worker<'a> {
     setup: &'a Setup,
     /// Which of the workers this is.
     number: usize,
+    /// No other stepped when this one looked around.
+    alone: bool,
     seats: Vec<Option<Seat>>,
     slots: Slots,
     /// Slots that can go on, with the steps that they have taken.
@@ -44,25 +45,26 @@ struct Worker<'a> {
 }
 
 /// Steps streams until the decoder is stopped.
-pub(super) fn serve(shared: &Shared, number: usize, runner: Box<dyn Runner>) {
+pub(super) fn serve(shared: &Shared, number: usize, sessions: Sessions) {
     let setup = &shared.setup;
     let slots = setup.slots.div_ceil(shared.state().desks.len().max(1));
     let mut worker = Worker {
         shared,
         setup,
         number,
+        alone: false,
         seats: (0..slots).map(|_| None).collect(),
         slots: Slots::new(Arc::clone(&setup.shape), slots),
         ready: Vec::with_capacity(slots),
         picked: Vec::with_capacity(slots),
     };
-    let mut runner = Some(Framed::new(runner));
+    let mut sessions = Some(sessions);
     let mut rebuild = Rebuild::default();
     loop {
-        let Some(session) = runner.as_mut() else {
-            match rebuild.attempt(&setup.name, &setup.factory) {
+        let Some(open) = sessions.as_mut() else {
+            match Sessions::anew(setup, &mut rebuild) {
                 Ok(fresh) => {
-                    runner = Some(Framed::new(fresh));
+                    sessions = Some(fresh);
                     worker.back();
                 }
                 Err(pause) => {
@@ -78,7 +80,7 @@ pub(super) fn serve(shared: &Shared, number: usize, runner: Box<dyn Runner>) {
             Next::Wait(until) => worker.wait(until),
             Next::Step => {
                 let picked = std::mem::take(&mut worker.picked);
-                match worker.step(session, &picked) {
+                match worker.step(open, &picked) {
                     Ok(()) => rebuild.succeeded(),
                     Err(e) => {
                         tracing::error!(graph = setup.name, error = %e, streams = picked.len(), "a step failed");
@@ -86,7 +88,7 @@ pub(super) fn serve(shared: &Shared, number: usize, runner: Box<dyn Runner>) {
                             let message = format!("{} failed on this step", setup.name);
                             worker.leave(*slot, Err(EngineError::Runtime(message)));
                         }
-                        runner = None;
+                        sessions = None;
                         worker.out();
                     }
                 }
@@ -102,7 +104,8 @@ impl Worker<'_> {
         // Cleared before looking around: what changes from here on is looked at next time.
         {
             let mut state = self.shared.state();
-            state.desk(self.number, |desk| desk.woken = false);
+            state.desks.of(self.number, |desk| (desk.woken, desk.stepping) = (false, desk.active > 0));
+            self.alone = state.desks.is_alone(self.number);
             if state.stop {
                 drop(state);
                 self.end_all(&EngineError::Draining);
@@ -141,14 +144,14 @@ impl Worker<'_> {
             }
             loop {
                 let mut state = self.shared.state();
-                if state.waiting.is_empty() || state.active() >= self.setup.slots {
+                if state.waiting.is_empty() || state.desks.active() >= self.setup.slots {
                     return;
                 }
-                if !state.is_next(self.number) {
+                if !state.desks.is_next(self.number) {
                     break 'seats;
                 }
                 let Some(Waiting { mut lane, since, held }) = state.waiting.pop_front() else { return };
-                state.desk(self.number, |desk| desk.active += 1);
+                state.desks.of(self.number, |desk| desk.active += 1);
                 drop(state);
                 drop(held);
                 self.shared.counts.queue.time(since.elapsed());
@@ -185,20 +188,21 @@ impl Worker<'_> {
         }
         // Who is left is for the others, who may have looked when it was not their turn yet.
         let mut state = self.shared.state();
-        if !state.waiting.is_empty() && state.active() < self.setup.slots {
-            state.wake_others(self.number);
+        if !state.waiting.is_empty() && state.desks.active() < self.setup.slots {
+            state.desks.wake_others(self.number);
             drop(state);
             self.shared.work.notify_all();
         }
     }
 
     /// Runs one step for these slots.
-    fn step(&mut self, runner: &mut Framed, picked: &[(usize, i64)]) -> Result<(), EngineError> {
+    fn step(&mut self, sessions: &mut Sessions, picked: &[(usize, i64)]) -> Result<(), EngineError> {
         let size = self.setup.sizes.fit(picked.len());
-        self.slots.gather(picked, runner.frame(&self.setup.spec, size)?)?;
-        let pass = self.setup.turnstile.pass(self.setup.threads);
+        let (session, threads) = sessions.pick(self.setup, self.alone);
+        self.slots.gather(picked, session.frame(&self.setup.spec, size)?)?;
+        let pass = self.setup.turnstile.pass(threads);
         let started = Instant::now();
-        let frame = runner.run(size)?;
+        let frame = session.run(size)?;
         drop(pass);
         self.shared.counts.compute.time(started.elapsed());
         self.shared.counts.rows.count(picked.len());
@@ -255,7 +259,7 @@ impl Worker<'_> {
             Err(EngineError::DeadlineExceeded) => counts.expired.add(1),
             Err(_) => counts.failed.add(1),
         }
-        self.shared.state().desk(self.number, |desk| desk.active -= 1);
+        self.shared.state().desks.of(self.number, |desk| desk.active -= 1);
         // The cursor is the caller's: what its drop does must not end this thread.
         let _ = caught(|| lane.finish(end));
     }
@@ -263,8 +267,8 @@ impl Worker<'_> {
     /// Says that there is no session here: whoever waits is for the others.
     fn out(&self) {
         let mut state = self.shared.state();
-        state.desk(self.number, |desk| desk.out = true);
-        state.wake();
+        state.desks.of(self.number, |desk| (desk.out, desk.stepping) = (true, false));
+        state.desks.wake();
         drop(state);
         self.shared.work.notify_all();
     }
@@ -272,7 +276,7 @@ impl Worker<'_> {
     /// Says that there is one again.
     fn back(&self) {
         let mut state = self.shared.state();
-        state.desk(self.number, |desk| (desk.out, desk.broken) = (false, false));
+        state.desks.of(self.number, |desk| (desk.out, desk.broken) = (false, false));
     }
 
     fn end_all(&mut self, error: &EngineError) {
@@ -289,9 +293,10 @@ impl Worker<'_> {
 
     /// Sleeps until something changes, or until the deadline of one who is parked.
     fn wait(&self, until: Option<Instant>) {
-        let state = self.shared.state();
+        let mut state = self.shared.state();
         let number = self.number;
-        let idle = |s: &mut super::State| !s.desk(number, |desk| desk.woken) && !s.stop;
+        state.desks.of(number, |desk| desk.stepping = false);
+        let idle = |s: &mut super::State| !s.desks.of(number, |desk| desk.woken) && !s.stop;
         match until {
             None => drop(self.shared.work.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner)),
             Some(until) => {
@@ -309,8 +314,8 @@ impl Worker<'_> {
     /// Waits before the next attempt at a session; true when the decoder is stopped meanwhile.
     fn wait_out(&mut self, pause: Duration) -> bool {
         let mut state = self.shared.state();
-        state.desk(self.number, |desk| desk.broken = true);
-        let none_left = state.desks.iter().all(|desk| desk.broken);
+        state.desks.of(self.number, |desk| desk.broken = true);
+        let none_left = state.desks.all_broken();
         drop(state);
         if none_left {
             self.end_all(&EngineError::Loading(format!(

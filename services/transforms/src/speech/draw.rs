@@ -98,8 +98,10 @@ fn exp(x: f32) -> f32 {
     let shifted = bounded * std::f32::consts::LOG2_E + ROUND;
     let k = shifted - ROUND;
     let r = (bounded - k * LN_2.0) - k * LN_2.1;
-    let series =
-        1.0 + r * (1.0 + r * (0.5 + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r / 5040.0))))));
+    let series = 1.0
+        + r * (1.0
+            + r * (0.5
+                + r * (1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r / 5040.0))))));
     let power = shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23;
     if x > NONE { series * f32::from_bits(power) } else { 0.0 }
 }

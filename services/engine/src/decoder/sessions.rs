@@ -1,0 +1,37 @@
+//! The sessions that a worker steps streams with.
+
+use std::time::Duration;
+
+use super::Setup;
+use crate::EngineError;
+use crate::fault::Rebuild;
+use crate::runtime::frame::Framed;
+use crate::runtime::session::Runner;
+
+/// One of its own and, where few streams do better so, one whose threads divide a step.
+pub(super) struct Sessions {
+    own: Framed,
+    divided: Option<Framed>,
+}
+
+impl Sessions {
+    pub(super) fn new(own: Box<dyn Runner>, divided: Option<Box<dyn Runner>>) -> Self {
+        Self { own: Framed::new(own), divided: divided.map(Framed::new) }
+    }
+
+    /// New ones after a fault, or how long to wait before the next attempt.
+    pub(super) fn anew(setup: &Setup, rebuild: &mut Rebuild) -> Result<Self, Duration> {
+        rebuild.attempt(&setup.name, || -> Result<Self, EngineError> {
+            let divided = setup.divided.as_ref().map(|divided| (divided.factory)()).transpose()?;
+            Ok(Self::new((setup.factory)()?, divided))
+        })
+    }
+
+    /// The session for the next step, and how many threads it computes with.
+    pub(super) fn pick(&mut self, setup: &Setup, alone: bool) -> (&mut Framed, usize) {
+        match (&mut self.divided, &setup.divided) {
+            (Some(session), Some(divided)) if alone => (session, divided.threads),
+            _ => (&mut self.own, setup.threads),
+        }
+    }
+}
