@@ -112,6 +112,11 @@ impl GraphHandle {
         self.shared.setup.sizes.as_slice()
     }
 
+    /// How long the first rows of a batch that is not full wait for others.
+    pub fn max_queue_delay(&self) -> Duration {
+        self.shared.setup.max_queue_delay
+    }
+
     /// Whether requests are joined row by row. If not, each runs alone, as it is.
     pub fn joins_requests(&self) -> bool {
         self.shared.setup.joinable

@@ -82,7 +82,7 @@ pub(crate) fn config(target: &Target) -> Result<api::ModelConfig, ServiceError> 
 fn scheduling(handle: &GraphHandle) -> api::model_config::SchedulingChoice {
     api::model_config::SchedulingChoice::DynamicBatching(api::ModelDynamicBatching {
         preferred_batch_size: handle.batch_sizes().iter().copied().map(whole).collect(),
-        max_queue_delay_microseconds: 0,
+        max_queue_delay_microseconds: u64::try_from(handle.max_queue_delay().as_micros()).unwrap_or(u64::MAX),
         priority_levels: PRIORITY_LEVELS,
         default_priority_level: DEFAULT_PRIORITY,
     })
