@@ -121,10 +121,9 @@ fn said(package: &Package, calibration: &Calibration) -> String {
     for GraphCalibration { name, workers, threads, sizes, seconds, few, .. } in &calibration.graphs {
         let each = sizes.iter().zip(seconds).map(|(n, s)| format!("{n}: {:.2}", s * 1000.0));
         let each: Vec<String> = each.collect();
-        let few = if *few > 0 {
-            format!(", or up to {few} streams by one whose threads divide a step")
-        } else {
-            String::new()
+        let few = match few {
+            Some(few) if *few > 0 => format!(", or up to {few} streams by one whose threads divide a step"),
+            _ => String::new(),
         };
         text.push_str(&format!(
             "  {name}: {workers} x {threads} threads{few}; rows in a batch: milliseconds: {}\n",

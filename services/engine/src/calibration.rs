@@ -61,8 +61,8 @@ pub struct GraphCalibration {
     pub seconds: Vec<f64>,
     /// Of a step graph: up to so many streams are stepped by one session whose threads divide a step; 0 where none are,
     /// or there are no other sessions.
-    #[serde(default)]
-    pub few: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub few: Option<usize>,
 }
 
 impl Machine {
@@ -119,7 +119,7 @@ impl Calibration {
             if !(1..=4096).contains(workers) || !(1..=4096).contains(threads) {
                 return wrong("workers, threads", "must be 1 to 4096");
             }
-            if *few > 4096 {
+            if few.is_some_and(|few| few > 4096) {
                 return wrong("few", "must be 0 to 4096");
             }
             if sizes.first().is_none_or(|first| *first == 0) || !sizes.is_sorted_by(|a, b| a < b) {
@@ -165,7 +165,7 @@ mod tests {
             threads: 1,
             sizes: vec![1, 4],
             seconds: vec![0.001, 0.003],
-            few: 4,
+            few: Some(4),
         };
         Calibration { machine, graphs: vec![graph] }
     }
@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(said(|g| g.sizes = vec![4, 1]), "graph `g`: sizes: must ascend from at least 1");
         assert_eq!(said(|g| g.sizes.clear()), "graph `g`: sizes: must ascend from at least 1");
         assert_eq!(said(|g| g.threads = 0), "graph `g`: workers, threads: must be 1 to 4096");
-        assert_eq!(said(|g| g.few = 4097), "graph `g`: few: must be 0 to 4096");
+        assert_eq!(said(|g| g.few = Some(4097)), "graph `g`: few: must be 0 to 4096");
         assert_eq!(
             said(|g| g.seconds = vec![1.0, f64::NAN]),
             "graph `g`: seconds: must be a time for each size"

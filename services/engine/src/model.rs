@@ -221,7 +221,7 @@ impl Model {
             name: format!("{prefix}/{}", graph.name),
             workers: graph.workers,
             threads: graph.threads,
-            few: graph.few,
+            few: graph.few.unwrap_or_default(),
         })
     }
 }

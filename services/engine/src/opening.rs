@@ -1,7 +1,6 @@
 //! Opens a graph's sessions: as many, with as many threads, for batches of such sizes as do best.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use atelier_package::{GoldenCase, GraphSpec, Package, Tensor};
 
@@ -45,7 +44,7 @@ impl Opened {
             threads: self.threads,
             sizes: self.sizes.as_slice().to_vec(),
             seconds: self.sizes.seconds(),
-            few: self.divided.as_ref().map_or(0, |(divided, _)| divided.few),
+            few: spec.is_step().then(|| self.divided.as_ref().map_or(0, |(divided, _)| divided.few)),
         }
     }
 }
@@ -61,11 +60,10 @@ pub(crate) fn open(
 ) -> Result<Opened, EngineError> {
     let onnx: Arc<[u8]> = package.graph_bytes(&spec.name)?.into();
     let device = config.device;
-    let replays = Arc::new(AtomicBool::new(config.cuda_graphs));
     let factory = |threads| -> Factory {
-        let (spec, onnx, replays) = (Arc::clone(spec), Arc::clone(&onnx), Arc::clone(&replays));
+        let (spec, onnx) = (Arc::clone(spec), Arc::clone(&onnx));
         Arc::new(move || {
-            let session = GraphSession::open(runtime, &onnx, Arc::clone(&spec), device, threads, &replays)?;
+            let session = GraphSession::open(runtime, &onnx, Arc::clone(&spec), device, threads)?;
             Ok(Box::new(session) as Box<dyn Runner>)
         })
     };
@@ -79,18 +77,19 @@ pub(crate) fn open(
     let case = package.golden().cases.get(&spec.name).unwrap_or(&none);
     let joinable = joinable(spec);
     let fits = |known: &&GraphCalibration| known.threads * known.workers <= plan.threads * plan.workers;
-    let known = known.and_then(|known| known.graph(spec)).filter(fits);
+    // One of a time before few streams could be stepped otherwise says nothing of that.
+    let whole = |known: &&GraphCalibration| !spec.is_step() || known.few.is_some();
+    let known = known.and_then(|known| known.graph(spec)).filter(fits).filter(whole);
     let (first, worst) = checked(known.map_or(plan.threads, |known| known.threads))?;
     let share = Share { spec, case, joinable, plan, config };
     let mut way = match known {
-        Some(known) => Way {
-            runners: vec![first],
-            threads: known.threads,
-            workers: known.workers,
-            sizes: Sizes::known(&known.sizes, &known.seconds),
-            few: known.few,
-            divided: Vec::new(),
-        },
+        Some(known) => {
+            let few = known.few.unwrap_or_default();
+            let divided = if few > 0 { vec![checked(plan.threads)?.0] } else { Vec::new() };
+            let sizes = Sizes::known(&known.sizes, &known.seconds);
+            let (threads, workers) = (known.threads, known.workers);
+            Way { runners: vec![first], threads, workers, sizes, few, divided }
+        }
         None => share.way(first, &|| checked(1).map(|(runner, _)| runner))?,
     };
     let (few, make) = (way.few, factory(way.threads));
@@ -154,11 +153,13 @@ impl Share<'_> {
             && self.config.device == Device::Cpu
             && (!self.spec.is_step() || self.config.slots > 1);
         if tried {
+            let most = if self.spec.is_step() { self.config.slots } else { self.plan.threads };
             let mut singles = Vec::with_capacity(self.plan.threads);
-            while singles.len() < self.plan.threads {
+            while singles.len() < self.plan.threads.min(most) {
                 singles.push(single()?);
             }
-            let split = try_apart(first.as_mut(), &mut singles, &self.trial()?)?;
+            let trial = self.trial(singles.len())?;
+            let split = try_apart(first.as_mut(), &mut singles, &trial)?;
             if split == Split::Apart {
                 return self.alike(singles, 1);
             }
@@ -210,15 +211,17 @@ impl Share<'_> {
         few(divided, &mut apart.runners, &apart.sizes, &samples)
     }
 
-    fn trial(&self) -> Result<Trial, EngineError> {
+    /// For so many sessions side by side.
+    fn trial(&self, sessions: usize) -> Result<Trial, EngineError> {
         let step = self.spec.is_step();
         let (most, crowd) = if step { (self.config.slots, STREAMS) } else { (self.config.max_batch, CROWD) };
         if step || self.joinable && most > 1 {
             let samples = Samples::new(self.spec, self.case)?;
-            let part = (crowd / self.plan.threads).clamp(1, most);
-            let crowd = (part * self.plan.threads).min(most);
+            let part = (crowd.min(most) / sessions.max(1)).max(1);
+            let all = part * sessions;
             let batch = |rows| samples.batch(0, rows);
-            return Ok(Trial { alone: batch(1)?, part: batch(part)?, crowd: Some(batch(crowd)?), step });
+            let crowd = (all <= most).then(|| batch(all)).transpose()?;
+            return Ok(Trial { alone: batch(1)?, part: batch(part)?, crowd, step });
         }
         let missing =
             |name: &str| EngineError::Package(format!("{}: no golden input `{name}`", self.spec.name));

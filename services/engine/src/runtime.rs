@@ -1,7 +1,6 @@
 //! ONNX Runtime: found, loaded once, and told where to run.
 
 mod binding;
-mod cuda_graph;
 pub(crate) mod frame;
 pub(crate) mod session;
 

@@ -1,6 +1,7 @@
 //! Continues a text: reads the prompt, then draws character after character.
 
 use atelier_engine::{Cursor, EngineError, Sampler, Step};
+use tokio::sync::oneshot;
 
 use crate::stop::{Passed, StopMatcher};
 use crate::vocabulary::Vocabulary;
@@ -15,6 +16,8 @@ pub(crate) struct Generating {
     stops: StopMatcher,
     left: usize,
     sent: usize,
+    /// Dropped when the stream is over, however it ends.
+    alive: Option<oneshot::Sender<()>>,
 }
 
 /// What the stream's client gets.
@@ -44,7 +47,14 @@ impl Generating {
         stops: StopMatcher,
         max_chars: usize,
     ) -> Self {
-        Self { prompt, read: 0, sampler, vocabulary, stops, left: max_chars, sent: 0 }
+        Self { prompt, read: 0, sampler, vocabulary, stops, left: max_chars, sent: 0, alive: None }
+    }
+
+    /// What becomes ready when the stream is over.
+    pub(crate) fn over(&mut self) -> oneshot::Receiver<()> {
+        let (alive, over) = oneshot::channel();
+        self.alive = Some(alive);
+        over
     }
 
     fn piece(&mut self, text: String, ended: bool, stop: Option<usize>) -> Option<Piece> {

@@ -10,6 +10,7 @@ use atelier_proto::text::v1 as api;
 use atelier_proto::text::v1::generate_response::Event;
 use atelier_proto::text::v1::text_service_server::TextService;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
@@ -27,8 +28,8 @@ const PIECES: usize = 64;
 /// The least time between messages of a stream: a reader sees no difference, and a message for each character would
 /// cost more than the character.
 const GAP: Duration = Duration::from_millis(2);
-/// For each stream that there is, so that there are so many messages in sum however many streams there are: what they
-/// cost is taken from the steps.
+/// For each stream that there is, so that there are no more than so many messages in sum (up to the longest gap): what
+/// they cost is taken from the steps.
 const GAP_A_STREAM: Duration = Duration::from_micros(400);
 /// The most: this, too, reads as if it flowed.
 const LONGEST_GAP: Duration = Duration::from_millis(25);
@@ -79,7 +80,8 @@ impl TextService for Text {
             prompt = tokens(vec![start]);
         }
         let seed = seed::resolve(request.seed);
-        let cursor = Generating::new(prompt, vocabulary, Sampler::new(sampling, seed), stops, max_chars);
+        let mut cursor = Generating::new(prompt, vocabulary, Sampler::new(sampling, seed), stops, max_chars);
+        let over = cursor.over();
         let decoder = model.decoder().map_err(ServiceError::from)?;
         let pieces = decoder.stream(cursor, deadline).map_err(ServiceError::from)?;
         let crowd = decoder.clone();
@@ -87,7 +89,7 @@ impl TextService for Text {
         let model = Some(models::model_version(&model));
         let started = message(Event::Started(api::Started { model, seed, replaced }));
         let stop = request.stop;
-        let rest = paced(pieces.ready_chunks(PIECES), move || gap(crowd.stats().slots_used))
+        let rest = paced(pieces.ready_chunks(PIECES), move || gap(crowd.stats().slots_used), over)
             .flat_map(move |pieces| stream::iter(messages(pieces, &stop)));
         Ok(Response::new(stream::iter([Ok(started)]).chain(rest).boxed()))
     }
@@ -144,19 +146,24 @@ fn gap(streams: usize) -> Duration {
     GAP_A_STREAM.saturating_mul(streams).clamp(GAP, LONGEST_GAP)
 }
 
-/// The items of a stream, the first at once and the others at least a `gap` apart. In between nobody looks whether
-/// there is more, so that whoever makes it need not wake anybody.
+/// The items of a stream, the first at once, the others at least a `gap` apart, and the rest at once when it is `over`.
+/// In between nobody looks whether there is more, so that whoever makes it need not wake anybody.
 fn paced<T>(
     stream: impl Stream<Item = T> + Unpin + Send,
     gap: impl Fn() -> Duration + Send,
+    over: oneshot::Receiver<()>,
 ) -> impl Stream<Item = T> + Send {
-    stream::unfold((stream, gap, None), |(mut stream, gap, not_before)| async move {
-        if let Some(not_before) = not_before {
-            tokio::time::sleep_until(not_before).await;
+    stream::unfold((stream, gap, over, None), |(mut stream, gap, mut over, not_before)| async move {
+        // Once it is over nobody waits any more, and it is not asked again.
+        let mut ended = over.is_terminated();
+        if let Some(not_before) = not_before
+            && !ended
+        {
+            ended = tokio::time::timeout_at(not_before, &mut over).await.is_ok();
         }
         let item = stream.next().await?;
-        let not_before = Instant::now() + gap();
-        Some((item, (stream, gap, Some(not_before))))
+        let not_before = (!ended).then(|| Instant::now() + gap());
+        Some((item, (stream, gap, over, not_before)))
     })
 }
 
@@ -213,13 +220,31 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_first_item_is_sent_at_once_and_the_others_apart() {
+        let (_alive, over) = oneshot::channel();
         let start = Instant::now();
-        let sent =
-            paced(stream::iter(0..3), || GAP).map(|item| (item, start.elapsed())).collect::<Vec<_>>().await;
+        let sent = paced(stream::iter(0..3), || GAP, over)
+            .map(|item| (item, start.elapsed()))
+            .collect::<Vec<_>>()
+            .await;
         // The paused clock goes on by whole milliseconds.
         assert_eq!((sent[0], sent.len()), ((0, Duration::ZERO), 3));
         assert!(sent.windows(2).all(|two| two[1].1 - two[0].1 >= GAP), "{sent:?}");
         assert!(sent[2].1 < 4 * GAP, "{sent:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_left_when_a_stream_is_over_is_sent_at_once() {
+        let start = Instant::now();
+        let (alive, over) = oneshot::channel();
+        let mut sent = Box::pin(paced(stream::iter(0..4), || LONGEST_GAP, over));
+        assert_eq!(sent.next().await, Some(0));
+        let ends = async {
+            tokio::time::sleep(GAP).await;
+            drop(alive);
+        };
+        let (second, ()) = tokio::join!(sent.next(), ends);
+        assert_eq!((second, sent.next().await, sent.next().await), (Some(1), Some(2), Some(3)));
+        assert!(start.elapsed() < 2 * GAP, "{:?}", start.elapsed());
     }
 
     #[test]

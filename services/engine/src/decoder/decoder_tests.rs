@@ -204,9 +204,12 @@ async fn few_streams_are_stepped_together_by_threads_that_divide_a_step_and_more
         assert_eq!(stream.await.unwrap().unwrap(), (upto(60), 60));
     }
     let six: Vec<_> = (0..6).map(|_| tokio::spawn(divided(bench.walk(200)))).collect();
-    while bench.active() != [3, 3] {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let spread = async {
+        while bench.active() != [3, 3] {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), spread).await.expect("they are never spread");
     for stream in six {
         let (got, divided) = stream.await.unwrap().unwrap();
         assert_eq!(got, upto(200));
@@ -229,7 +232,11 @@ async fn a_divided_step_that_fails_ends_its_streams_and_the_next_are_served_the_
 
 #[tokio::test]
 async fn many_streams_that_come_at_once_are_all_served_by_several_workers() {
-    let bench = Bench::with_workers(3, 6, &[1, 2]);
+    serves_many(Bench::with_workers(3, 6, &[1, 2])).await;
+    serves_many(Bench::with_divided(3, 6, &[1, 2], 2, Duration::ZERO)).await;
+}
+
+async fn serves_many(bench: Bench) {
     for _ in 0..50 {
         let streams: Vec<_> =
             (1..=10).map(|steps| (steps, tokio::spawn(counts(bench.walk(steps))))).collect();

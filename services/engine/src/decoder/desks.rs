@@ -8,7 +8,7 @@ pub(super) struct Desk {
     pub(super) woken: bool,
     /// Streams that have a slot of this worker.
     pub(super) active: usize,
-    /// It takes steps: it neither sleeps nor is without a session.
+    /// It is in a step, and looks around after it.
     pub(super) stepping: bool,
     /// It has no session after a fault.
     pub(super) out: bool,
@@ -81,10 +81,19 @@ impl Desks {
         self.desks.iter_mut().for_each(|desk| desk.woken = true);
     }
 
-    /// Wakes all but this worker, which keeps what it has not seen yet.
-    pub(super) fn wake_others(&mut self, worker: usize) {
-        let others = self.desks.iter_mut().enumerate().filter(|(number, _)| *number != worker);
-        others.for_each(|(_, desk)| desk.woken = true);
+    /// Has whoever else the next stream is for look around, and says whether any of them sleeps. Nobody whose turn it is
+    /// not: those would only wake each other.
+    pub(super) fn wake_next(&mut self, worker: usize) -> bool {
+        let mut asleep = false;
+        for other in (0..self.desks.len()).filter(|other| *other != worker) {
+            if self.is_next(other) {
+                asleep |= self.of(other, |desk| {
+                    desk.woken = true;
+                    !desk.stepping
+                });
+            }
+        }
+        asleep
     }
 }
 
@@ -130,6 +139,20 @@ mod tests {
         assert!(desks.is_alone(1) && !desks.is_alone(0));
         desks.of(0, |desk| desk.stepping = true);
         assert!(!desks.is_alone(1) && !desks.is_alone(0));
+    }
+
+    #[test]
+    fn only_those_are_woken_whose_turn_it_is() {
+        let mut desks = Desks::new(4, 4);
+        let woken = |desks: &mut Desks| -> Vec<bool> {
+            (0..4).map(|worker| desks.of(worker, |desk| std::mem::take(&mut desk.woken))).collect()
+        };
+        desks.of(0, |desk| (desk.active, desk.stepping) = (1, true));
+        assert!(!desks.wake_next(2), "it is in a step, and will look by itself");
+        assert_eq!(woken(&mut desks), [true, false, false, false]);
+        desks.of(0, |desk| desk.active = 4);
+        assert!(desks.wake_next(0));
+        assert_eq!(woken(&mut desks), [false, true, true, true]);
     }
 
     proptest! {

@@ -52,8 +52,7 @@ async fn overhead_of_a_step_beside_the_bare_graph() {
         let factory: Factory = {
             let spec = Arc::clone(&spec);
             Arc::new(move || {
-                let session =
-                    GraphSession::open(runtime, &bytes, Arc::clone(&spec), Device::Cpu, 1, &Arc::default())?;
+                let session = GraphSession::open(runtime, &bytes, Arc::clone(&spec), Device::Cpu, 1)?;
                 Ok(Box::new(session) as Box<dyn Runner>)
             })
         };

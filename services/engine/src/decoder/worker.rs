@@ -34,7 +34,7 @@ struct Worker<'a> {
     setup: &'a Setup,
     /// Which of the workers this is.
     number: usize,
-    /// No other stepped when this one looked around.
+    /// No other is in a step.
     alone: bool,
     seats: Vec<Option<Seat>>,
     slots: Slots,
@@ -104,8 +104,7 @@ impl Worker<'_> {
         // Cleared before looking around: what changes from here on is looked at next time.
         {
             let mut state = self.shared.state();
-            state.desks.of(self.number, |desk| (desk.woken, desk.stepping) = (false, desk.active > 0));
-            self.alone = state.desks.is_alone(self.number);
+            state.desks.of(self.number, |desk| desk.woken = false);
             if state.stop {
                 drop(state);
                 self.end_all(&EngineError::Draining);
@@ -131,7 +130,12 @@ impl Worker<'_> {
         self.picked.clear();
         self.picked.extend(ready.iter().filter_map(|(slot, _)| token(*slot).map(|t| (*slot, t))));
         self.ready = ready;
-        if self.picked.is_empty() { Next::Wait(earliest) } else { Next::Step }
+        let step = !self.picked.is_empty();
+        let mut state = self.shared.state();
+        state.desks.of(self.number, |desk| desk.stepping = step);
+        self.alone = state.desks.is_alone(self.number);
+        drop(state);
+        if step { Next::Step } else { Next::Wait(earliest) }
     }
 
     /// Gives free slots to those who wait, first come first served.
@@ -189,9 +193,11 @@ impl Worker<'_> {
         // Who is left is for the others, who may have looked when it was not their turn yet.
         let mut state = self.shared.state();
         if !state.waiting.is_empty() && state.desks.active() < self.setup.slots {
-            state.desks.wake_others(self.number);
+            let asleep = state.desks.wake_next(self.number);
             drop(state);
-            self.shared.work.notify_all();
+            if asleep {
+                self.shared.work.notify_all();
+            }
         }
     }
 
@@ -293,9 +299,8 @@ impl Worker<'_> {
 
     /// Sleeps until something changes, or until the deadline of one who is parked.
     fn wait(&self, until: Option<Instant>) {
-        let mut state = self.shared.state();
+        let state = self.shared.state();
         let number = self.number;
-        state.desks.of(number, |desk| desk.stepping = false);
         let idle = |s: &mut super::State| !s.desks.of(number, |desk| desk.woken) && !s.stop;
         match until {
             None => drop(self.shared.work.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner)),

@@ -1,4 +1,4 @@
-//! Memory that a session reads and writes without a copy, and for CUDA graphs memory of the device.
+//! Memory that a session reads and writes without a copy.
 
 use atelier_package::{Dtype, GraphSpec};
 use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
@@ -15,38 +15,6 @@ fn zeros<T: Number>(allocator: &Allocator, shape: &[usize]) -> Result<Cells<T>, 
     Ok(Cells::Bound(tensor))
 }
 
-/// Memory of the device at an address that stays the same, and such as we can read and write to be copied to and from it.
-fn staged<T: Number>(host: &Allocator, device: &Allocator, shape: &[usize]) -> Result<Cells<T>, ort::Error> {
-    let Cells::Bound(host) = zeros(host, shape)? else {
-        return Err(ort::Error::new("memory that cannot be bound"));
-    };
-    Ok(Cells::Staged { host, device: ort::value::Tensor::new(device, shape.to_vec())? })
-}
-
-/// Copies a frame's inputs to the device, whose addresses a session is bound to.
-pub(super) fn stage(frame: &mut Frame) -> Result<(), ort::Error> {
-    for numbers in &mut frame.inputs {
-        match &mut numbers.memory {
-            Memory::F32(Cells::Staged { host, device }) => host.copy_into(device)?,
-            Memory::I64(Cells::Staged { host, device }) => host.copy_into(device)?,
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// Copies a frame's outputs back.
-pub(super) fn fetch(frame: &mut Frame) -> Result<(), ort::Error> {
-    for numbers in &mut frame.outputs {
-        match &mut numbers.memory {
-            Memory::F32(Cells::Staged { host, device }) => device.copy_into(host)?,
-            Memory::I64(Cells::Staged { host, device }) => device.copy_into(host)?,
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
 /// Tells a session where a frame's inputs lie; on a GPU this is what copies them there.
 pub(super) fn bind_inputs(
     binding: &mut IoBinding,
@@ -56,12 +24,8 @@ pub(super) fn bind_inputs(
     for (spec, numbers) in spec.inputs.iter().zip(&frame.inputs) {
         let name = spec.name.as_str();
         match &numbers.memory {
-            Memory::F32(Cells::Bound(at) | Cells::Staged { device: at, .. }) => {
-                binding.bind_input(name, at)?
-            }
-            Memory::I64(Cells::Bound(at) | Cells::Staged { device: at, .. }) => {
-                binding.bind_input(name, at)?
-            }
+            Memory::F32(Cells::Bound(tensor)) => binding.bind_input(name, tensor)?,
+            Memory::I64(Cells::Bound(tensor)) => binding.bind_input(name, tensor)?,
             Memory::F32(Cells::Ours(_)) | Memory::I64(Cells::Ours(_)) => {}
         }
     }
@@ -72,14 +36,11 @@ pub(super) fn bind_inputs(
 pub(super) struct Allocators {
     input: Allocator,
     output: Allocator,
-    /// The device's own, where runs are replayed.
-    device: Option<Allocator>,
 }
 
 impl Allocators {
-    /// Ordinary memory; for a GPU such as it can read and write by itself, where that is to be had. For runs that are
-    /// `replayed` as CUDA graphs the GPU's own beside it.
-    pub(super) fn of(session: &Session, device: Device, replayed: bool) -> Result<Self, ort::Error> {
+    /// Ordinary memory; for a GPU such as it can read and write by itself, where that is to be had.
+    pub(super) fn of(session: &Session, device: Device) -> Self {
         let pinned = |id, kind| {
             MemoryInfo::new(AllocationDevice::CUDA_PINNED, id, AllocatorType::Device, kind)
                 .and_then(|info| Allocator::new(session, info))
@@ -91,37 +52,25 @@ impl Allocators {
             Device::Cpu => Allocator::default(),
             Device::Cuda(id) => pinned(id, kind).unwrap_or_default(),
         };
-        let own = || match device {
-            Device::Cpu => Ok(Allocator::default()),
-            Device::Cuda(id) => {
-                let (at, kind) = (AllocationDevice::CUDA, AllocatorType::Device);
-                Allocator::new(session, MemoryInfo::new(at, id, kind, MemoryType::Default)?)
-            }
-        };
-        let device = replayed.then(own).transpose()?;
-        Ok(Self { input: of(MemoryType::CPUInput), output: of(MemoryType::CPUOutput), device })
+        Self { input: of(MemoryType::CPUInput), output: of(MemoryType::CPUOutput) }
     }
 
-    /// A frame that is bound to the session of these allocators; `replayed` in memory of the device.
+    /// A frame that is bound to the session of these allocators.
     pub(super) fn frame(
         &self,
         session: &Session,
         spec: &GraphSpec,
         rows: usize,
-        replayed: bool,
     ) -> Result<Frame, EngineError> {
-        let device = self.device.as_ref().filter(|_| replayed);
         let failed = |e: ort::Error| EngineError::Runtime(format!("{}: {e}", spec.file));
         let mut frame = Frame::of(spec, rows, |dtype, shape, side| {
             let allocator = match side {
                 Side::Input => &self.input,
                 Side::Output => &self.output,
             };
-            let memory = match (dtype, device) {
-                (Dtype::F32, None) => zeros(allocator, shape).map(Memory::F32),
-                (Dtype::I64, None) => zeros(allocator, shape).map(Memory::I64),
-                (Dtype::F32, Some(device)) => staged(allocator, device, shape).map(Memory::F32),
-                (Dtype::I64, Some(device)) => staged(allocator, device, shape).map(Memory::I64),
+            let memory = match dtype {
+                Dtype::F32 => zeros(allocator, shape).map(Memory::F32),
+                Dtype::I64 => zeros(allocator, shape).map(Memory::I64),
             };
             memory.map_err(failed)
         })?;
@@ -130,12 +79,8 @@ impl Allocators {
         for (spec, numbers) in spec.outputs.iter().zip(&mut frame.outputs) {
             let name = spec.name.as_str();
             match &mut numbers.memory {
-                Memory::F32(Cells::Bound(at) | Cells::Staged { device: at, .. }) => {
-                    binding.bind_output(name, at)
-                }
-                Memory::I64(Cells::Bound(at) | Cells::Staged { device: at, .. }) => {
-                    binding.bind_output(name, at)
-                }
+                Memory::F32(Cells::Bound(tensor)) => binding.bind_output(name, tensor),
+                Memory::I64(Cells::Bound(tensor)) => binding.bind_output(name, tensor),
                 Memory::F32(Cells::Ours(_)) | Memory::I64(Cells::Ours(_)) => Ok(()),
             }
             .map_err(failed)?;

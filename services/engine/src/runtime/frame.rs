@@ -2,10 +2,9 @@
 
 use std::fmt::Debug;
 use std::ops::Range;
-use std::sync::Arc;
 
 use atelier_package::{Dim, Dtype, GraphSpec, Tensor, TensorData, TensorSpec};
-use ort::session::{IoBinding, RunOptions};
+use ort::session::IoBinding;
 use ort::value::PrimitiveTensorElementType;
 
 use super::session::Runner;
@@ -19,8 +18,6 @@ pub(crate) struct Frame {
     pub(super) outputs: Vec<Numbers>,
     /// How the session that made this frame finds its memory.
     pub(super) binding: Option<IoBinding>,
-    /// The options of this frame's runs, which are replayed as a CUDA graph.
-    pub(super) replayed: Option<Arc<RunOptions>>,
 }
 
 /// A tensor's elements, row-major.
@@ -40,29 +37,20 @@ pub(crate) enum Memory {
 pub(crate) enum Cells<T: PrimitiveTensorElementType + Debug> {
     Ours(Vec<T>),
     Bound(ort::value::Tensor<T>),
-    /// Copied to and from where it reads and writes.
-    Staged {
-        host: ort::value::Tensor<T>,
-        device: ort::value::Tensor<T>,
-    },
 }
 
 impl<T: PrimitiveTensorElementType + Debug> Cells<T> {
     fn get(&self) -> Option<&[T]> {
         match self {
             Self::Ours(values) => Some(values),
-            Self::Bound(tensor) | Self::Staged { host: tensor, .. } => {
-                tensor.try_extract_tensor().ok().map(|(_, values)| values)
-            }
+            Self::Bound(tensor) => tensor.try_extract_tensor().ok().map(|(_, values)| values),
         }
     }
 
     fn get_mut(&mut self) -> Option<&mut [T]> {
         match self {
             Self::Ours(values) => Some(values),
-            Self::Bound(tensor) | Self::Staged { host: tensor, .. } => {
-                tensor.try_extract_tensor_mut().ok().map(|(_, values)| values)
-            }
+            Self::Bound(tensor) => tensor.try_extract_tensor_mut().ok().map(|(_, values)| values),
         }
     }
 }
@@ -174,7 +162,7 @@ impl Frame {
             specs.iter().map(numbers).collect::<Result<Vec<_>, EngineError>>()
         };
         let (inputs, outputs) = (side(&spec.inputs, Side::Input)?, side(&spec.outputs, Side::Output)?);
-        Ok(Self { rows, inputs, outputs, binding: None, replayed: None })
+        Ok(Self { rows, inputs, outputs, binding: None })
     }
 
     /// Of ordinary memory.
@@ -243,45 +231,27 @@ impl Frame {
 
     /// The inputs as tensors of their own, for a runner that knows of no frames.
     pub(crate) fn inputs(&self) -> Result<Vec<Tensor>, EngineError> {
-        wholes(&self.inputs)
-    }
-
-    /// The outputs as tensors of their own, as the last run left them.
-    pub(super) fn outputs(&self) -> Result<Vec<Tensor>, EngineError> {
-        wholes(&self.outputs)
-    }
-
-    /// Takes in all inputs of a run.
-    pub(super) fn set_inputs(&mut self, inputs: &[Tensor]) -> Result<(), EngineError> {
-        set(&mut self.inputs, inputs)
-    }
-
-    /// Takes in what a runner gave that knows of no frames.
-    pub(crate) fn set_outputs(&mut self, outputs: &[Tensor]) -> Result<(), EngineError> {
-        set(&mut self.outputs, outputs)
-    }
-}
-
-fn wholes(side: &[Numbers]) -> Result<Vec<Tensor>, EngineError> {
-    let whole = |numbers: &Numbers| match numbers.dtype() {
-        Dtype::F32 => numbers.whole::<f32>(),
-        Dtype::I64 => numbers.whole::<i64>(),
-    };
-    side.iter().map(|numbers| whole(numbers).ok_or_else(broken)).collect()
-}
-
-fn set(side: &mut [Numbers], tensors: &[Tensor]) -> Result<(), EngineError> {
-    if tensors.len() != side.len() {
-        return Err(broken());
-    }
-    for (numbers, tensor) in side.iter_mut().zip(tensors) {
-        let set = match numbers.dtype() {
-            Dtype::F32 => numbers.set::<f32>(tensor),
-            Dtype::I64 => numbers.set::<i64>(tensor),
+        let whole = |numbers: &Numbers| match numbers.dtype() {
+            Dtype::F32 => numbers.whole::<f32>(),
+            Dtype::I64 => numbers.whole::<i64>(),
         };
-        set.ok_or_else(broken)?;
+        self.inputs.iter().map(|n| whole(n).ok_or_else(broken)).collect()
     }
-    Ok(())
+
+    /// Takes in what such a runner gave.
+    pub(crate) fn set_outputs(&mut self, outputs: &[Tensor]) -> Result<(), EngineError> {
+        if outputs.len() != self.outputs.len() {
+            return Err(broken());
+        }
+        for (numbers, output) in self.outputs.iter_mut().zip(outputs) {
+            let set = match numbers.dtype() {
+                Dtype::F32 => numbers.set::<f32>(output),
+                Dtype::I64 => numbers.set::<i64>(output),
+            };
+            set.ok_or_else(broken)?;
+        }
+        Ok(())
+    }
 }
 
 /// Which side of a graph a tensor is on.

@@ -1,8 +1,8 @@
 //! One ONNX Runtime session over one graph, held to what the package says about it.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use atelier_package::{Bindings, Dim, Dtype, GraphSpec, Tensor, TensorData, TensorSpec};
 use ort::ep::ArenaExtendStrategy;
@@ -11,9 +11,9 @@ use ort::session::builder::SessionBuilder;
 use ort::session::{RunOptions, Session, SessionInputValue, SessionOutputs};
 use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
 
-use super::binding::{Allocators, bind_inputs, fetch, stage};
+use super::binding::{Allocators, bind_inputs};
 use super::frame::Frame;
-use super::{Device, Runtime, cuda_graph};
+use super::{Device, Runtime};
 use crate::EngineError;
 
 /// Something that computes the outputs of a graph from its inputs, one call at a time.
@@ -30,7 +30,7 @@ pub(crate) trait Runner: Send {
     }
 
     /// Memory for runs of so many rows of a graph of which nothing but the batch is open.
-    fn frame(&mut self, spec: &GraphSpec, rows: usize) -> Result<Frame, EngineError> {
+    fn frame(&self, spec: &GraphSpec, rows: usize) -> Result<Frame, EngineError> {
         Frame::plain(spec, rows)
     }
 
@@ -54,32 +54,12 @@ pub(crate) trait Stop: Send + Sync {
 /// [`Stop`] by the options that a session's runs share.
 struct StopOptions {
     options: RunOptions,
-    /// Those of runs that are replayed, each of its own.
-    replayed: Mutex<Vec<Arc<RunOptions>>>,
     stopped: AtomicBool,
-}
-
-impl StopOptions {
-    fn each(&self, change: impl Fn(&RunOptions) -> Result<(), ort::Error>) -> Result<(), ort::Error> {
-        let replayed = self.replayed.lock().unwrap_or_else(PoisonError::into_inner);
-        std::iter::once(&self.options).chain(replayed.iter().map(AsRef::as_ref)).try_for_each(change)
-    }
-
-    /// Options for runs of so many rows, which are replayed.
-    fn recorded(&self, rows: usize) -> Result<Arc<RunOptions>, ort::Error> {
-        let options = Arc::new(cuda_graph::recorded(rows)?);
-        let mut replayed = self.replayed.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.stopped.load(Ordering::Acquire) {
-            options.terminate()?;
-        }
-        replayed.push(Arc::clone(&options));
-        Ok(options)
-    }
 }
 
 impl Stop for StopOptions {
     fn stop(&self) {
-        match self.each(RunOptions::terminate) {
+        match self.options.terminate() {
             Ok(()) => self.stopped.store(true, Ordering::Release),
             Err(error) => tracing::warn!(%error, "a run cannot be stopped"),
         }
@@ -87,7 +67,7 @@ impl Stop for StopOptions {
 
     fn reset(&self) -> bool {
         let stopped = self.stopped.swap(false, Ordering::AcqRel);
-        if stopped && let Err(error) = self.each(RunOptions::unterminate) {
+        if stopped && let Err(error) = self.options.unterminate() {
             tracing::error!(%error, "a session cannot be used again after a run was stopped");
         }
         stopped
@@ -102,9 +82,6 @@ pub(crate) struct GraphSession {
     session: Session,
     spec: Arc<GraphSpec>,
     device: Device,
-    /// Whether runs of frames are replayed as CUDA graphs. For all sessions over a graph: where one cannot be recorded it is
-    /// tried no more.
-    replays: Arc<AtomicBool>,
     allocators: Allocators,
     stop: Arc<StopOptions>,
 }
@@ -117,31 +94,15 @@ impl GraphSession {
         spec: Arc<GraphSpec>,
         device: Device,
         threads: usize,
-        replays: &Arc<AtomicBool>,
     ) -> Result<Self, EngineError> {
-        let replayed = replays.load(Ordering::Acquire);
-        let session = build(runtime, onnx, device, threads, replayed)
+        let session = build(runtime, onnx, device, threads)
             .map_err(|message| EngineError::Package(format!("{}: {message}", spec.file)))?;
         compare(&spec.file, "inputs", &spec.inputs, session.inputs())?;
         compare(&spec.file, "outputs", &spec.outputs, session.outputs())?;
-        let failed = |e: ort::Error| EngineError::Runtime(format!("{}: {e}", spec.file));
-        let mut options = RunOptions::new().map_err(failed)?;
-        if replayed {
-            cuda_graph::unrecorded(&mut options).map_err(failed)?;
-        }
-        let stop =
-            Arc::new(StopOptions { options, replayed: Mutex::default(), stopped: AtomicBool::new(false) });
-        let allocators = Allocators::of(&session, device, replayed).map_err(failed)?;
-        Ok(Self { session, spec, device, replays: Arc::clone(replays), allocators, stop })
-    }
-
-    /// A frame whose runs are replayed, once that was seen to give what other runs give.
-    fn replayed(&mut self, spec: &GraphSpec, rows: usize) -> Result<Frame, EngineError> {
-        let failed = |e: ort::Error| EngineError::Runtime(format!("{}: {e}", spec.file));
-        let mut frame = self.allocators.frame(&self.session, spec, rows, true)?;
-        frame.replayed = Some(self.stop.recorded(rows).map_err(failed)?);
-        cuda_graph::prove(self, spec, &mut frame)?;
-        Ok(frame)
+        let options = RunOptions::new().map_err(|e| EngineError::Runtime(e.to_string()))?;
+        let stop = Arc::new(StopOptions { options, stopped: AtomicBool::new(false) });
+        let allocators = Allocators::of(&session, device);
+        Ok(Self { session, spec, device, allocators, stop })
     }
 }
 
@@ -152,7 +113,7 @@ pub(crate) fn bare<T>(
     device: Device,
     read: impl FnOnce(&[Outlet], &[Outlet]) -> T,
 ) -> Result<T, EngineError> {
-    let session = build(runtime, onnx, device, 1, false).map_err(EngineError::Package)?;
+    let session = build(runtime, onnx, device, 1).map_err(EngineError::Package)?;
     Ok(read(session.inputs(), session.outputs()))
 }
 
@@ -170,7 +131,7 @@ impl Loose {
         inputs: &[TensorSpec],
         outputs: &[(String, Dtype)],
     ) -> Result<Self, EngineError> {
-        let session = build(runtime, onnx, Device::Cpu, 1, false).map_err(EngineError::Package)?;
+        let session = build(runtime, onnx, Device::Cpu, 1).map_err(EngineError::Package)?;
         let outputs = outputs.iter().map(|(name, dtype)| TensorSpec::new(name, *dtype, [])).collect();
         Ok(Self { session, spec: GraphSpec { inputs: inputs.to_vec(), outputs, ..GraphSpec::default() } })
     }
@@ -195,13 +156,7 @@ fn extract(outputs: &SessionOutputs<'_>, spec: &TensorSpec) -> Result<Tensor, St
     tensor.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
 }
 
-fn build(
-    runtime: &Runtime,
-    onnx: &[u8],
-    device: Device,
-    threads: usize,
-    replayed: bool,
-) -> Result<Session, String> {
+fn build(runtime: &Runtime, onnx: &[u8], device: Device, threads: usize) -> Result<Session, String> {
     let text = |e: ort::Error<SessionBuilder>| e.to_string();
     let mut builder = Session::builder(&runtime.environment).map_err(|e| e.to_string())?;
     builder = builder.with_intra_threads(threads).map_err(text)?;
@@ -221,7 +176,6 @@ fn build(
             .with_conv_algorithm_search(ConvAlgorithmSearch::Heuristic)
             .with_arena_extend_strategy(ArenaExtendStrategy::SameAsRequested)
             .with_tf32(false)
-            .with_cuda_graph(replayed)
             .build()
             .error_on_failure();
         builder = builder.with_execution_providers([cuda]).map_err(|e| refused(&e))?;
@@ -286,17 +240,8 @@ impl Runner for GraphSession {
         Some(Arc::clone(&self.stop) as Arc<dyn Stop>)
     }
 
-    fn frame(&mut self, spec: &GraphSpec, rows: usize) -> Result<Frame, EngineError> {
-        if self.replays.load(Ordering::Acquire) {
-            match self.replayed(spec, rows) {
-                Ok(frame) => return Ok(frame),
-                Err(error) => {
-                    self.replays.store(false, Ordering::Release);
-                    tracing::warn!(graph = spec.file, rows, %error, "no CUDA graph: kernels are launched one by one");
-                }
-            }
-        }
-        self.allocators.frame(&self.session, spec, rows, false)
+    fn frame(&self, spec: &GraphSpec, rows: usize) -> Result<Frame, EngineError> {
+        self.allocators.frame(&self.session, spec, rows)
     }
 
     fn run_frame(&mut self, frame: &mut Frame) -> Result<(), EngineError> {
@@ -304,11 +249,6 @@ impl Runner for GraphSession {
         let foreign = || EngineError::Runtime("a frame of another runner".into());
         let mut binding = frame.binding.take().ok_or_else(foreign)?;
         let mut run = || {
-            if let Some(options) = frame.replayed.clone() {
-                stage(frame)?;
-                self.session.run_binding_with_options(&binding, &options)?;
-                return fetch(frame);
-            }
             if self.device != Device::Cpu {
                 // Binding is what copies to the device.
                 bind_inputs(&mut binding, &self.spec, frame)?;
@@ -359,21 +299,13 @@ mod tests {
 
     /// A session over a stateless graph of the tests, with its golden inputs.
     fn session() -> (GraphSession, Vec<Tensor>) {
-        replaying(false)
-    }
-
-    /// On the processor, which records nothing: all but that is as on a GPU.
-    fn replaying(replays: bool) -> (GraphSession, Vec<Tensor>) {
         let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models");
         let repository = Repository::scan(&models).unwrap();
         let package = repository.latest().find(|p| p.manifest().graphs.iter().any(|g| !g.is_step())).unwrap();
         let spec = Arc::new(package.manifest().graphs.iter().find(|g| !g.is_step()).unwrap().clone());
         let onnx = package.graph_bytes(&spec.name).unwrap();
         let runtime = Runtime::load(None).unwrap();
-        let session = {
-            let replays = Arc::new(AtomicBool::new(replays));
-            GraphSession::open(runtime, &onnx, Arc::clone(&spec), Device::Cpu, 1, &replays).unwrap()
-        };
+        let session = GraphSession::open(runtime, &onnx, Arc::clone(&spec), Device::Cpu, 1).unwrap();
         let case = &package.golden().cases[&spec.name];
         (session, spec.inputs.iter().map(|s| case.inputs[&s.name].clone()).collect())
     }
@@ -386,19 +318,10 @@ mod tests {
 
     #[test]
     fn a_frame_gives_the_bits_of_tensors_and_what_is_put_into_it_next_counts() {
-        gives_the_bits_of_tensors(session());
-    }
-
-    #[test]
-    fn so_does_a_frame_whose_runs_are_replayed() {
-        gives_the_bits_of_tensors(replaying(true));
-    }
-
-    fn gives_the_bits_of_tensors((mut session, inputs): (GraphSession, Vec<Tensor>)) {
+        let (mut session, inputs) = session();
         let spec = Arc::clone(&session.spec);
         let rows = inputs[0].shape()[0];
         let mut frame = session.frame(&spec, rows).unwrap();
-        assert_eq!(frame.replayed.is_some(), session.replays.load(Ordering::Acquire));
         let zeros: Vec<Tensor> = frame.inputs().unwrap();
         assert_ne!(inputs, zeros, "what a frame begins with");
         for inputs in [&inputs, &zeros, &inputs] {
@@ -406,22 +329,6 @@ mod tests {
             session.run_frame(&mut frame).unwrap();
             assert_eq!(frame.take(0..rows).unwrap(), session.run(inputs).unwrap());
         }
-    }
-
-    #[test]
-    fn where_a_run_cannot_be_recorded_frames_are_as_without() {
-        let (mut session, inputs) = replaying(true);
-        let spec = Arc::clone(&session.spec);
-        let rows = inputs[0].shape()[0];
-        // No run goes through, as in a graph that cannot be recorded.
-        session.stop.stop();
-        let mut frame = session.frame(&spec, rows).unwrap();
-        assert!(frame.replayed.is_none() && !session.replays.load(Ordering::Acquire));
-        assert!(session.stop.reset());
-        put(&mut frame, &inputs);
-        session.run_frame(&mut frame).unwrap();
-        assert_eq!(frame.take(0..rows).unwrap(), session.run(&inputs).unwrap());
-        assert!(session.frame(&spec, rows).unwrap().replayed.is_none(), "it is tried once");
     }
 
     #[test]
@@ -433,11 +340,7 @@ mod tests {
 
     #[test]
     fn a_stopped_run_ends_in_an_error_and_after_a_reset_the_session_runs_again() {
-        is_stopped_and_runs_again(session());
-        is_stopped_and_runs_again(replaying(true));
-    }
-
-    fn is_stopped_and_runs_again((mut session, inputs): (GraphSession, Vec<Tensor>)) {
+        let (mut session, inputs) = session();
         let before = session.run(&inputs).unwrap();
         let spec = Arc::clone(&session.spec);
         let mut frame = session.frame(&spec, inputs[0].shape()[0]).unwrap();
