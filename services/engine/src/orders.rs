@@ -192,7 +192,8 @@ impl Cursor for Walker {
     }
 }
 
-fn steps(workers: usize, slots: usize) -> Decoder {
+/// Up to `few` streams are stepped by a session whose threads divide a step.
+fn steps(workers: usize, slots: usize, few: usize) -> Decoder {
     let state = |name: &str| TensorSpec::new(name, Dtype::F32, [1.into(), "batch".into(), 1.into()]);
     let spec = GraphSpec {
         name: "step".into(),
@@ -214,8 +215,14 @@ fn steps(workers: usize, slots: usize) -> Decoder {
         threads: 1,
         turnstile: Arc::new(Turnstile::new(workers)),
         factory: Arc::new(|| Ok(Box::new(Counting))),
+        divided: (few > 0).then(|| decoder::Divided {
+            few,
+            threads: workers,
+            factory: Arc::new(|| Ok(Box::new(Counting))),
+        }),
     };
-    Decoder::start(setup, (0..workers).map(|_| Box::new(Counting) as Box<dyn Runner>).collect()).unwrap()
+    let sessions = |count| (0..count).map(|_| Box::new(Counting) as Box<dyn Runner>).collect();
+    Decoder::start(setup, sessions(workers), sessions(if few > 0 { workers } else { 0 })).unwrap()
 }
 
 async fn counts(decoder: Decoder, steps: usize) -> Result<Vec<f32>, EngineError> {
@@ -235,26 +242,34 @@ fn assert_nobody_left(decoder: &Decoder) {
 
 #[test]
 fn streams_that_park_at_every_step_come_to_their_end() {
-    every_order(|| {
-        // Fewer slots than streams: one waits for another's end.
-        let decoder = steps(2, 2);
-        let streams = [2, 3].map(|steps| {
-            let counted = counts(decoder.clone(), steps);
-            let expected: Vec<f32> = (1..=steps).map(|x| x as f32).collect();
-            thread::spawn(move || assert_eq!(block_on(counted).unwrap(), expected))
-        });
-        let gone = decoder.clone();
-        let goes = thread::spawn(move || drop(gone.stream(Walker(3), None).unwrap()));
-        streams.into_iter().chain([goes]).for_each(|stream| stream.join().unwrap());
-        decoder.stop();
-        assert_nobody_left(&decoder);
+    // Fewer slots than streams: one waits for another's end.
+    every_order(|| come_to_their_end(steps(2, 2, 0)));
+}
+
+#[test]
+fn so_do_streams_of_which_few_are_kept_together() {
+    // With a worker that has the others' turn to wait for.
+    every_order(|| come_to_their_end(steps(3, 2, 2)));
+    every_order(|| come_to_their_end(steps(2, 4, 2)));
+}
+
+fn come_to_their_end(decoder: Decoder) {
+    let streams = [2, 3].map(|steps| {
+        let counted = counts(decoder.clone(), steps);
+        let expected: Vec<f32> = (1..=steps).map(|x| x as f32).collect();
+        thread::spawn(move || assert_eq!(block_on(counted).unwrap(), expected))
     });
+    let gone = decoder.clone();
+    let goes = thread::spawn(move || drop(gone.stream(Walker(3), None).unwrap()));
+    streams.into_iter().chain([goes]).for_each(|stream| stream.join().unwrap());
+    decoder.stop();
+    assert_nobody_left(&decoder);
 }
 
 #[test]
 fn an_end_that_comes_at_any_time_ends_every_stream() {
     every_order(|| {
-        let decoder = steps(2, 2);
+        let decoder = steps(2, 2, 1);
         let streams = [1, 2].map(|steps| {
             let counted = counts(decoder.clone(), steps);
             thread::spawn(move || match block_on(counted) {
