@@ -43,7 +43,8 @@ use sessions::Sessions;
 use shape::StepShape;
 pub use stream::Stream;
 
-/// What a stream does with its logits. Called on the decoder's thread: it must compute little and never wait.
+/// What a stream does with its logits. Called on the decoder's thread: it must compute little and never wait. Dropped
+/// when the stream is over, however it ends and whether or not its client has read it all.
 pub trait Cursor: Send + 'static {
     /// What the stream's client gets: text, samples, scores.
     type Chunk: Send + 'static;
@@ -219,6 +220,11 @@ impl Decoder {
             shared.threads().push(thread);
         }
         Ok(decoder)
+    }
+
+    /// The streams that have a slot just now.
+    pub fn streams(&self) -> usize {
+        self.shared.slots_used.get()
     }
 
     /// The step graph's inputs and outputs.

@@ -169,7 +169,7 @@ impl Model {
         turnstile: &Arc<Turnstile>,
     ) -> Result<(), EngineError> {
         self.measured.push(opened.calibration(&spec));
-        let Opened { runners, factory, threads, sizes, joinable, divided } = opened;
+        let Opened { runners, factory, threads, sizes, joinable, divided, companions } = opened;
         let (name, turnstile, key) = (plan.name.clone(), Arc::clone(turnstile), spec.name.clone());
         if !spec.is_step() {
             let setup = batcher::Setup {
@@ -190,8 +190,6 @@ impl Model {
             return Ok(());
         }
         let shape = Arc::new(StepShape::of(&spec)?);
-        let (divided, companions) =
-            divided.map_or((None, Vec::new()), |(setup, runners)| (Some(setup), runners));
         let setup = decoder::Setup {
             name,
             spec,

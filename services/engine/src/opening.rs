@@ -30,8 +30,10 @@ pub(crate) struct Opened {
     pub(crate) threads: usize,
     pub(crate) sizes: Sizes,
     pub(crate) joinable: bool,
-    /// What few streams are stepped with instead, and a session of it for each worker.
-    pub(crate) divided: Option<(Divided, Vec<Box<dyn Runner>>)>,
+    /// What few streams are stepped with instead.
+    pub(crate) divided: Option<Divided>,
+    /// A session of it for each worker.
+    pub(crate) companions: Vec<Box<dyn Runner>>,
 }
 
 impl Opened {
@@ -44,7 +46,7 @@ impl Opened {
             threads: self.threads,
             sizes: self.sizes.as_slice().to_vec(),
             seconds: self.sizes.seconds(),
-            few: spec.is_step().then(|| self.divided.as_ref().map_or(0, |(divided, _)| divided.few)),
+            few: spec.is_step().then(|| self.divided.as_ref().map_or(0, |divided| divided.few)),
         }
     }
 }
@@ -99,12 +101,9 @@ pub(crate) fn open(
         model = %package.name(), version = %package.version(), graph, golden_error = worst, workers = way.workers,
         threads = way.threads, few, ?batch_sizes, measured = known.is_none(), "loaded a graph"
     );
-    let divided = (few > 0).then(|| {
-        let divided = Divided { few, threads: plan.threads, factory: factory(plan.threads) };
-        (divided, way.divided)
-    });
-    let Way { runners, threads, sizes, .. } = way;
-    Ok(Opened { runners, factory: make, threads, sizes, joinable, divided })
+    let divided = (few > 0).then(|| Divided { few, threads: plan.threads, factory: factory(plan.threads) });
+    let Way { runners, threads, sizes, divided: companions, .. } = way;
+    Ok(Opened { runners, factory: make, threads, sizes, joinable, divided, companions })
 }
 
 /// How a graph is run.
@@ -161,10 +160,10 @@ impl Share<'_> {
             let trial = self.trial(singles.len())?;
             let split = try_apart(first.as_mut(), &mut singles, &trial)?;
             if split == Split::Apart {
-                return self.alike(singles, 1);
+                return self.with(singles, 1);
             }
             if split == Split::Both {
-                let mut way = self.alike(singles, 1)?;
+                let mut way = self.with(singles, 1)?;
                 way.few = self.few(first.as_mut(), &mut way)?;
                 if way.few > 0 {
                     way.divided.push(first);
@@ -172,11 +171,11 @@ impl Share<'_> {
                 }
             }
         }
-        self.alike(vec![first], self.plan.threads)
+        self.with(vec![first], self.plan.threads)
     }
 
-    /// With sessions that all have so many threads.
-    fn alike(&self, mut runners: Vec<Box<dyn Runner>>, threads: usize) -> Result<Way, EngineError> {
+    /// By sessions like these, of so many threads.
+    fn with(&self, mut runners: Vec<Box<dyn Runner>>, threads: usize) -> Result<Way, EngineError> {
         let all = self.plan.threads * self.plan.workers;
         let workers =
             if threads == 1 { all.min(MOST_SESSIONS.max(self.plan.workers)) } else { self.plan.workers };

@@ -230,6 +230,40 @@ async fn a_divided_step_that_fails_ends_its_streams_and_the_next_are_served_the_
     bench.finish();
 }
 
+/// As a [`Walker`]; says by its drop that it is gone.
+struct Leaving {
+    walker: Walker,
+    _here: Arc<()>,
+}
+
+impl Cursor for Leaving {
+    type Chunk = (f32, f32);
+
+    fn first(&mut self) -> i64 {
+        self.walker.first()
+    }
+
+    fn advance(&mut self, logits: &[f32]) -> Result<Step<Self::Chunk>, EngineError> {
+        self.walker.advance(logits)
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_is_dropped_when_its_stream_is_over_though_nobody_has_read_it() {
+    let bench = Bench::new(1, &[1]);
+    let here = Arc::new(());
+    let cursor = Leaving { walker: Walker { steps: 3 }, _here: Arc::clone(&here) };
+    let stream = bench.decoder.stream(cursor, None).unwrap();
+    let gone = async {
+        while Arc::strong_count(&here) > 1 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), gone).await.expect("it is kept");
+    assert_eq!(counts(stream).await.unwrap(), upto(3));
+    bench.finish();
+}
+
 #[tokio::test]
 async fn many_streams_that_come_at_once_are_all_served_by_several_workers() {
     serves_many(Bench::with_workers(3, 6, &[1, 2])).await;

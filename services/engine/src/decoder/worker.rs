@@ -23,8 +23,10 @@ struct Seat {
 
 /// What the worker does next.
 enum Next {
-    /// A step for those that are picked.
-    Step,
+    /// A step for those that are picked; `alone` if no other worker is in one.
+    Step {
+        alone: bool,
+    },
     Wait(Option<Instant>),
     Stop,
 }
@@ -34,8 +36,6 @@ struct Worker<'a> {
     setup: &'a Setup,
     /// Which of the workers this is.
     number: usize,
-    /// No other is in a step.
-    alone: bool,
     seats: Vec<Option<Seat>>,
     slots: Slots,
     /// Slots that can go on, with the steps that they have taken.
@@ -52,7 +52,6 @@ pub(super) fn serve(shared: &Shared, number: usize, sessions: Sessions) {
         shared,
         setup,
         number,
-        alone: false,
         seats: (0..slots).map(|_| None).collect(),
         slots: Slots::new(Arc::clone(&setup.shape), slots),
         ready: Vec::with_capacity(slots),
@@ -78,9 +77,9 @@ pub(super) fn serve(shared: &Shared, number: usize, sessions: Sessions) {
         match worker.next() {
             Next::Stop => return,
             Next::Wait(until) => worker.wait(until),
-            Next::Step => {
+            Next::Step { alone } => {
                 let picked = std::mem::take(&mut worker.picked);
-                match worker.step(open, &picked) {
+                match worker.step(open, alone, &picked) {
                     Ok(()) => rebuild.succeeded(),
                     Err(e) => {
                         tracing::error!(graph = setup.name, error = %e, streams = picked.len(), "a step failed");
@@ -133,9 +132,9 @@ impl Worker<'_> {
         let step = !self.picked.is_empty();
         let mut state = self.shared.state();
         state.desks.of(self.number, |desk| desk.stepping = step);
-        self.alone = state.desks.is_alone(self.number);
+        let alone = state.desks.is_alone(self.number);
         drop(state);
-        if step { Next::Step } else { Next::Wait(earliest) }
+        if step { Next::Step { alone } } else { Next::Wait(earliest) }
     }
 
     /// Gives free slots to those who wait, first come first served.
@@ -202,9 +201,14 @@ impl Worker<'_> {
     }
 
     /// Runs one step for these slots.
-    fn step(&mut self, sessions: &mut Sessions, picked: &[(usize, i64)]) -> Result<(), EngineError> {
+    fn step(
+        &mut self,
+        sessions: &mut Sessions,
+        alone: bool,
+        picked: &[(usize, i64)],
+    ) -> Result<(), EngineError> {
         let size = self.setup.sizes.fit(picked.len());
-        let (session, threads) = sessions.pick(self.setup, self.alone);
+        let (session, threads) = sessions.pick(self.setup, alone);
         self.slots.gather(picked, session.frame(&self.setup.spec, size)?)?;
         let pass = self.setup.turnstile.pass(threads);
         let started = Instant::now();

@@ -34,6 +34,45 @@ async fn a_stream_has_the_same_bits_whatever_others_come_and_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_has_the_same_bits_by_a_session_whose_threads_divide_a_step_and_by_one_of_several() {
+    let rnn = packages().into_iter().find(|p| p.name().as_str() == "rnn").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let rnn = atelier_package::PackageWriter::new(rnn.manifest().clone(), rnn.golden().clone())
+        .graph("step", rnn.graph_bytes("step").unwrap())
+        .write(&dir.path().join("1"), atelier_package::Existing::Refuse)
+        .unwrap();
+    let load = |parallelism| {
+        let config = Config { slots: 8, parallelism: Some(parallelism), ..Config::default() };
+        Engine::load(&config, std::slice::from_ref(&rnn)).unwrap()
+    };
+    let plain = load(1);
+    let mut expected = Vec::new();
+    for seed in 0..8 {
+        expected.push(write(&plain, seed, 60).await);
+    }
+    // Which way is better is a matter of the machine: here it is told.
+    let mut told = load(2).calibration(rnn.name(), rnn.version()).unwrap();
+    let graph = &mut told.graphs[0];
+    (graph.workers, graph.threads, graph.few) = (2, 1, Some(2));
+    graph.sizes.retain(|size| *size <= 4);
+    graph.seconds.truncate(graph.sizes.len());
+    told.write(&rnn).unwrap();
+    let both = load(2);
+    let plan = both.plan().graphs.remove(0);
+    assert_eq!((plan.workers, plan.threads, plan.few), (2, 1, 2));
+    assert_eq!(write(&both, 0, 60).await, expected[0], "alone");
+    let together: Vec<_> = (0..8)
+        .map(|seed| {
+            let both = both.clone();
+            tokio::spawn(async move { write(&both, seed, 60).await })
+        })
+        .collect();
+    for (stream, expected) in together.into_iter().zip(&expected) {
+        assert_eq!(&stream.await.unwrap(), expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_is_the_step_graph_run_by_hand() {
     let rnn = packages().into_iter().find(|p| p.name().as_str() == "rnn").unwrap();
     let dir = tempfile::tempdir().unwrap();

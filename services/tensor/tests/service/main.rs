@@ -29,7 +29,11 @@ fn packages() -> Vec<Package> {
 }
 
 fn engine() -> Engine {
-    let engine = Engine::load(&Config::default(), &packages()).unwrap();
+    engine_with(&Config::default())
+}
+
+fn engine_with(config: &Config) -> Engine {
+    let engine = Engine::load(config, &packages()).unwrap();
     assert!(engine.not_loaded().is_empty(), "{:?}", engine.not_loaded());
     engine
 }

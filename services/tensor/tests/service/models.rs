@@ -1,5 +1,7 @@
 //! What there is, and what it has done.
 
+use std::time::Duration;
+
 use atelier_proto::inference as api;
 use tonic::Code;
 
@@ -35,7 +37,8 @@ async fn a_role_knows_the_models_of_its_kinds_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_is_described_and_its_configuration_leaves_the_batch_out() {
-    let tensors = tensors(&engine());
+    let config = Config { max_queue_delay: Duration::from_micros(700), ..Config::default() };
+    let tensors = tensors(&engine_with(&config));
     let ask = api::ModelMetadataRequest { name: "mlp".into(), version: "1".into() };
     let metadata = tensors.model_metadata(Request::new(ask)).await.unwrap().into_inner();
     assert_eq!((&*metadata.platform, &metadata.versions[..]), ("onnxruntime_onnx", &["1".to_owned()][..]));
@@ -47,7 +50,7 @@ async fn a_model_is_described_and_its_configuration_leaves_the_batch_out() {
     else {
         panic!("its requests are joined")
     };
-    assert_eq!(batching.preferred_batch_size[0], 1);
+    assert_eq!((batching.preferred_batch_size[0], batching.max_queue_delay_microseconds), (1, 700));
     // A graph that keeps a state is described too; it is its own service that runs it.
     let ask = api::ModelConfigRequest { name: "rnn".into(), ..Default::default() };
     let config = tensors.model_config(Request::new(ask)).await.unwrap().into_inner().config.unwrap();
