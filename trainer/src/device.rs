@@ -25,6 +25,19 @@ pub fn open(name: &str) -> anyhow::Result<Device> {
     Ok(Device::Cuda(index))
 }
 
+/// Whether `device` has instructions for bf16. Without them a convolution in bf16 takes ten times as long as one
+/// in f32.
+#[must_use]
+pub fn has_bf16(device: Device) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let processor = is_x86_feature_detected!("avx512bf16");
+    #[cfg(target_arch = "aarch64")]
+    let processor = std::arch::is_aarch64_feature_detected!("bf16");
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let processor = false;
+    processor || device.is_cuda()
+}
+
 #[allow(unsafe_code)]
 fn load_cuda() -> anyhow::Result<()> {
     use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};

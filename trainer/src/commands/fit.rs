@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, ensure};
 use atelier_trainer::device;
 use atelier_trainer::fit::{Outcome, Start, fit};
+use atelier_trainer::ops::eager::Precision;
 use atelier_trainer::recipe::RecipeConfig;
 use atelier_trainer::run::RunDir;
 
@@ -37,6 +38,11 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let config = RecipeConfig::read(&arguments.recipe)?;
     let device = device::open(&arguments.device)?;
+    if config.precision == Precision::Bf16 && !device::has_bf16(device) {
+        eprintln!(
+            "precision is \"bf16\", for which this processor has no instructions: precision = \"f32\" is several times faster here"
+        );
+    }
     if let Some(threads) = arguments.threads {
         tch::set_num_threads(i32::from(threads.max(1)));
     }

@@ -5,6 +5,7 @@ pub mod ager;
 mod borrowed;
 pub mod encoder;
 pub mod judge;
+pub mod lesson;
 pub mod novelty;
 pub mod sampler;
 mod strangers;

@@ -8,6 +8,7 @@ use tch::{Kind, Tensor};
 
 use super::FaceFamily;
 use super::borrowed::Borrowed;
+use super::lesson::{Lesson, LessonConfig, distance};
 use crate::adversarial::critic::Part;
 use crate::adversarial::losses::AdversarialLoss;
 use crate::adversarial::penalty::Penalty;
@@ -47,6 +48,9 @@ pub struct SamplerRecipeConfig {
     pub augmentation: Augmentation,
     /// Weight of the age judge's surprise in nats, beside the loss against the critic.
     pub age: f64,
+    /// What it is taught from photographs at first, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lesson: Option<LessonConfig>,
     /// Size of the sampler.
     pub network: FaceSamplerConfig,
     /// Size of the critic.
@@ -60,6 +64,7 @@ impl SamplerRecipeConfig {
                 return Err(format!("family.{name} is {value}, it must lie in [0, 100]"));
             }
         }
+        self.lesson.as_ref().map_or(Ok(()), LessonConfig::validate)?;
         self.penalty.validate()?;
         self.augmentation.validate("family.augmentation")?;
         self.network.validate()?;
@@ -73,6 +78,7 @@ pub(in crate::recipe) struct SamplerFamily {
     sampler: FaceSampler,
     critic: FaceCritic,
     judge: AgeJudge,
+    lesson: Option<Lesson>,
     /// What the sampler made in this step, and at which ages.
     made: Option<(Tensor, Tensor)>,
 }
@@ -85,7 +91,10 @@ impl SamplerFamily {
         let judge = run.network(store.device(), |store| AgeJudge::new(store, &c.network))?;
         let sampler = FaceSampler::new(store, &config.network);
         let critic = FaceCritic::new(store, &config.critic);
-        Ok(Self { config: config.clone(), sampler, critic, judge, made: None })
+        // Moves with the sampler, so its parameters are named as the sampler's are.
+        let latent = config.network.latent;
+        let lesson = config.lesson.as_ref().map(|c| Lesson::new(store, "sampler.lesson", c, latent));
+        Ok(Self { config: config.clone(), sampler, critic, judge, lesson, made: None })
     }
 
     fn sample(&self, ops: &mut Eager, ages: &Tensor) -> Tensor {
@@ -96,7 +105,7 @@ impl SamplerFamily {
         self.sampler.forward(ops, &z, ages).to_kind(Kind::Float)
     }
 
-    fn sampler_loss(&mut self, ops: &mut Eager, faces: &Batch) -> Loss {
+    fn sampler_loss(&mut self, ops: &mut Eager, faces: &Batch, step: u64) -> Loss {
         // The ages of the batch, whose decades are equally frequent.
         let target = faces.ages.clamp(AGES[0], AGES[1]);
         let made = self.sample(ops, &target);
@@ -105,9 +114,16 @@ impl SamplerFamily {
         let photograph = self.config.loss.generator(&score);
         let logits = self.judge.logits(ops, &seen).to_kind(Kind::Float);
         let age = AgeJudge::surprise(&logits, &target).mean(Kind::Float);
-        self.made = Some((seen.detach(), target));
-        let total = &photograph + &age * self.config.age;
-        Loss { total, parts: vec![("photograph", photograph), ("age", age)] }
+        self.made = Some((seen.detach(), target.shallow_clone()));
+        let mut total = &photograph + &age * self.config.age;
+        let mut parts = vec![("photograph", photograph), ("age", age)];
+        if let Some(lesson) = self.lesson.as_ref().filter(|lesson| lesson.left(step) > 0.0) {
+            let codes = lesson.encode(ops, &faces.images);
+            let back = self.sampler.forward(ops, &codes.z, &target).to_kind(Kind::Float);
+            total = &total + lesson.loss(&codes, &back, &faces.images) * lesson.left(step);
+            parts.extend([("distance", distance(&back, &faces.images)), ("divergence", codes.divergence)]);
+        }
+        Loss { total, parts }
     }
 
     fn critic_loss(&mut self, ops: &mut Eager, faces: &Batch, step: u64) -> Loss {
@@ -144,7 +160,7 @@ impl FaceFamily for SamplerFamily {
     }
 
     fn loss(&mut self, ops: &mut Eager, faces: &Batch, step: u64, turn: usize) -> Loss {
-        if turn == 0 { self.sampler_loss(ops, faces) } else { self.critic_loss(ops, faces, step) }
+        if turn == 0 { self.sampler_loss(ops, faces, step) } else { self.critic_loss(ops, faces, step) }
     }
 
     /// What the judge of the loss says, who is easily pleased: `evaluate` asks others. And how far the mean and
@@ -164,8 +180,15 @@ impl FaceFamily for SamplerFamily {
         vec![("slope", slope(&LOOKED_AT, &Tensor::stack(&judged, 0))), ("variety", variety)]
     }
 
-    /// The same random numbers at several ages, row by row.
+    /// Faces given back from their codes beneath them, as long as a lesson is part of it, and the same random
+    /// numbers at several ages, row by row.
     fn draw(&self, faces: &Batch, grid: &mut Grid) {
+        if let Some(lesson) = &self.lesson {
+            let ops = &mut Eager::exact();
+            let codes = lesson.encode(ops, &faces.images);
+            grid.row(&faces.images);
+            grid.row(&self.sampler.forward(ops, &codes.z, &faces.ages.clamp(AGES[0], AGES[1])));
+        }
         let n = faces.ages.size()[0];
         let latent = self.sampler.config().latent as i64;
         let z = Tensor::randn([n, latent], (Kind::Float, faces.ages.device()));
