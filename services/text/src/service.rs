@@ -28,11 +28,11 @@ const PIECES: usize = 64;
 /// The least time between messages of a stream: a reader sees no difference, and a message for each character would
 /// cost more than the character.
 const GAP: Duration = Duration::from_millis(2);
-/// For each stream that there is: 2,500 messages a second in sum, up to 62 streams. What they cost is taken from the
+/// For each stream that there is: 1,250 messages a second in sum, up to 62 streams. What they cost is taken from the
 /// steps.
-const GAP_A_STREAM: Duration = Duration::from_micros(400);
+const GAP_A_STREAM: Duration = Duration::from_micros(800);
 /// The most: this, too, reads as if it flowed.
-const LONGEST_GAP: Duration = Duration::from_millis(25);
+const LONGEST_GAP: Duration = Duration::from_millis(50);
 
 /// `TextService` over the models of an engine.
 #[derive(Debug, Clone)]
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn the_more_streams_there_are_the_fewer_messages_each_has() {
         assert_eq!([0, 1, 5].map(gap), [GAP; 3]);
-        assert_eq!([10, 32, 1000, usize::MAX].map(|n| gap(n).as_micros()), [4000, 12_800, 25_000, 25_000]);
+        assert_eq!([10, 32, 1000, usize::MAX].map(|n| gap(n).as_micros()), [8000, 25_600, 50_000, 50_000]);
     }
 
     #[test]

@@ -42,6 +42,10 @@ pub(crate) fn shrink(family: &mut Family) {
         }
         Family::FaceSampler(c) => {
             (c.network.width, c.network.latent, c.network.code, c.critic.width) = (4, 8, 8, 4);
+            if let Some(lesson) = &mut c.lesson {
+                // Over before the run is.
+                (lesson.steps, lesson.trunk.width, lesson.trunk.features) = (4, 4, 16);
+            }
         }
         _ => panic!("a family that nothing makes small"),
     }

@@ -108,3 +108,46 @@ pub(super) fn distance(made: &Tensor, images: &Tensor) -> Tensor {
     });
     Tensor::stack(&parts, 0).mean(Kind::Float)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nets::face_trunk::Architecture;
+    use tch::Device;
+
+    fn lesson(store: &mut Store) -> Lesson {
+        let trunk = FaceTrunkConfig { architecture: Architecture::Plain, width: 4, features: 16 };
+        let config = LessonConfig { steps: 8, pixels: 20.0, divergence: 0.5, trunk };
+        Lesson::new(store, "sampler.lesson", &config, 6)
+    }
+
+    #[test]
+    fn a_lesson_fades_and_ends() {
+        let lesson = lesson(&mut Store::new(1, Device::Cpu));
+        assert_eq!([0, 2, 8, 9, u64::MAX].map(|step| lesson.left(step)), [1.0, 0.75, 0.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn a_shift_of_all_pixels_counts_at_every_scale_and_a_chequerboard_only_at_the_finest() {
+        let grey = Tensor::full([1, 3, 8, 8], 0.5, (Kind::Float, Device::Cpu));
+        let sign = Tensor::from_slice(&[1.0f32, -1.0, -1.0, 1.0]).reshape([1, 1, 2, 2]).repeat([1, 3, 4, 4]);
+        let value = |x: Tensor| distance(&x, &grey).double_value(&[]);
+        assert!(value(grey.shallow_clone()).abs() < 1e-9);
+        assert!((value(&grey + 0.3) - 0.3).abs() < 1e-6);
+        assert!((value(&grey + sign * 0.3) - 0.1).abs() < 1e-6);
+    }
+
+    #[test]
+    fn codes_close_to_standard_normal_numbers_diverge_little_and_what_is_unlike_costs() {
+        let mut store = Store::new(1, Device::Cpu);
+        let lesson = lesson(&mut store);
+        let faces = Tensor::rand([4, 3, 64, 64], (Kind::Float, Device::Cpu));
+        let codes = lesson.encode(&mut Eager::exact(), &faces);
+        assert_eq!(codes.z.size(), [4, 6]);
+        let divergence = codes.divergence.double_value(&[]);
+        assert!((0.0..10.0).contains(&divergence), "{divergence}: untrained heads give about 0 and 1");
+        let loss = |made: &Tensor| lesson.loss(&codes, made, &faces).double_value(&[]);
+        assert!((loss(&faces) - 0.5 * divergence).abs() < 1e-5);
+        assert!((loss(&(&faces + 0.1)) - 0.5 * divergence - 2.0).abs() < 1e-4);
+    }
+}
