@@ -19,14 +19,14 @@ enum Command {
     List,
     /// Download data sets from where their authors publish them.
     Fetch {
-        /// Data sets [default: all].
+        /// Data sets [default: all that can be fetched].
         names: Vec<String>,
         #[command(flatten)]
         data: DataDir,
     },
     /// Compare the files that are there with their hashes.
     Verify {
-        /// Data sets [default: all].
+        /// Data sets [default: all that can be fetched].
         names: Vec<String>,
         #[command(flatten)]
         data: DataDir,
@@ -40,6 +40,9 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 println!("{}: {}\n  licence: {}", set.name, set.summary, set.licence);
                 for file in set.files {
                     println!("  {}  from {}", file.path, file.url);
+                }
+                if let Some(how) = set.by_hand {
+                    println!("  by hand: {how}");
                 }
             }
             Ok(ExitCode::SUCCESS)
@@ -88,5 +91,12 @@ fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static DataSet>> {
     if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
         bail!("there is no data set {unknown:?}; there are: {}", known.join(", "));
     }
-    Ok(SETS.iter().filter(|set| names.is_empty() || names.iter().any(|name| name == set.name)).collect())
+    let sets = SETS.iter().filter(|set| names.is_empty() || names.iter().any(|name| name == set.name));
+    let sets: Vec<_> = sets.collect();
+    if !names.is_empty()
+        && let Some((set, how)) = sets.iter().find_map(|set| set.by_hand.map(|how| (set.name, how)))
+    {
+        bail!("{set} is put there by hand: {how}");
+    }
+    Ok(sets)
 }

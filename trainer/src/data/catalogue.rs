@@ -28,8 +28,11 @@ pub struct DataSet {
     pub summary: &'static str,
     /// Its licence and authors.
     pub licence: &'static str,
-    /// Its files.
+    /// Its files that can be fetched.
     pub files: &'static [DataFile],
+    /// For a set that is put there by hand: where it comes from, and how it has to lie below the data
+    /// directory. What reads it checks it.
+    pub by_hand: Option<&'static str>,
 }
 
 /// All data sets.
@@ -60,6 +63,7 @@ pub const SETS: &[DataSet] = &[
                 sha256: "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
             },
         ],
+        by_hand: None,
     },
     DataSet {
         name: "tinyshakespeare",
@@ -70,6 +74,48 @@ pub const SETS: &[DataSet] = &[
             url: "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
             sha256: "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
         }],
+        by_hand: None,
+    },
+    DataSet {
+        name: "fsdd",
+        summary: "3,000 recordings of spoken digits, 6 speakers, 8 kHz",
+        licence: "CC BY-SA 4.0; Jackson et al.",
+        files: &[],
+        by_hand: Some(
+            "the directory recordings/ of https://github.com/Jakobovski/free-spoken-digit-dataset as fsdd/recordings/, \
+             with its names DIGIT_SPEAKER_INDEX.wav",
+        ),
+    },
+    DataSet {
+        name: "nasa",
+        summary: "telemetry of two spacecraft, SMAP and MSL, with labelled anomalies: 81 channels",
+        licence: "Hundman et al. 2018 (telemanom, Caltech/JPL)",
+        files: &[],
+        by_hand: Some(
+            "the data of https://github.com/khundman/telemanom as nasa/train/CHANNEL.npy, nasa/test/CHANNEL.npy \
+             (f32 or f64, time x columns) and nasa/labeled_anomalies.csv",
+        ),
+    },
+    DataSet {
+        name: "nuclei",
+        summary: "334 grey microscope images of 256 x 256 pixels with the masks of their nuclei",
+        licence: "CC0; Data Science Bowl 2018, Caicedo et al. 2019",
+        files: &[],
+        by_hand: Some(
+            "the dark images of 256 x 256 pixels of stage1_train at https://bbbc.broadinstitute.org/BBBC038 as \
+             nuclei/images/000.png to 333.png in the order of their names, and for each the union of its masks as \
+             nuclei/masks/NNN.png, 0 or 255",
+        ),
+    },
+    DataSet {
+        name: "utkface",
+        summary: "15,963 aligned faces of 64 x 64 pixels with their ages, at most 2,400 of each decade",
+        licence: "non-commercial research only; Zhang, Song and Qi 2017",
+        files: &[],
+        by_hand: Some(
+            "the aligned and cropped faces of https://susanqq.github.io/UTKFace, made 64 x 64, as JPEG files in \
+             utkface64/UTKFace.tar under their own names, which begin with the age",
+        ),
     },
 ];
 
@@ -134,6 +180,13 @@ mod tests {
 
     /// The hash of "abc", FIPS 180-2, appendix B.1.
     const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    #[test]
+    fn every_set_can_be_had_one_way_or_the_other() {
+        for set in SETS {
+            assert!(set.files.is_empty() == set.by_hand.is_some(), "{}", set.name);
+        }
+    }
 
     #[test]
     fn a_file_is_known_by_what_it_holds_however_it_is_packed() {
