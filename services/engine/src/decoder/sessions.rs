@@ -8,6 +8,13 @@ use crate::fault::Rebuild;
 use crate::runtime::frame::Framed;
 use crate::runtime::session::Runner;
 
+/// One of a worker's sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    Own,
+    Divided,
+}
+
 /// One of its own and, where few streams do better so, one whose threads divide a step.
 pub(super) struct Sessions {
     own: Framed,
@@ -28,10 +35,17 @@ impl Sessions {
     }
 
     /// The session for the next step, and how many threads it computes with.
-    pub(super) fn pick(&mut self, setup: &Setup, alone: bool) -> (&mut Framed, usize) {
-        match (&mut self.divided, &setup.divided) {
-            (Some(session), Some(divided)) if alone => (session, divided.threads),
-            _ => (&mut self.own, setup.threads),
+    pub(super) fn pick(&self, setup: &Setup, alone: bool) -> (Which, usize) {
+        match (&self.divided, &setup.divided) {
+            (Some(_), Some(divided)) if alone => (Which::Divided, divided.threads),
+            _ => (Which::Own, setup.threads),
+        }
+    }
+
+    pub(super) fn get(&mut self, which: Which) -> &mut Framed {
+        match (which, &mut self.divided) {
+            (Which::Divided, Some(session)) => session,
+            _ => &mut self.own,
         }
     }
 }

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use atelier_package::GraphSpec;
+
 use super::lane::Lane;
 use super::lines::Lines;
+use super::sessions::Which;
 use super::shape::StepShape;
 use crate::EngineError;
 use crate::rows::{Entry, copy_entry};
@@ -11,6 +14,8 @@ use crate::runtime::frame::Frame;
 
 /// What all slots remember: their states, each kept as `[outer…, slot, inner…]`, their delay lines, and what
 /// their streams give besides for the next step, each kept as `[slot, …]`.
+///
+/// States that a step left in its frame stay there: as long as the same streams go on in it, no state is copied.
 #[derive(Debug)]
 pub(crate) struct Slots {
     shape: Arc<StepShape>,
@@ -18,6 +23,17 @@ pub(crate) struct Slots {
     states: Vec<Vec<f32>>,
     lines: Vec<Lines>,
     extras: Vec<Vec<f32>>,
+    /// Where the states of the last step are.
+    left: Option<Place>,
+    /// The slot of each of its rows, none where it forgot them since.
+    rows: Vec<Option<usize>>,
+}
+
+/// Which frame of a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) session: Which,
+    pub(super) rows: usize,
 }
 
 impl Slots {
@@ -26,7 +42,20 @@ impl Slots {
         let states = shape.states.iter().map(|s| vec![0.0; s.len(slots)]).collect();
         let lines = shape.lines.iter().map(|lines| Lines::new(lines.clone(), slots)).collect();
         let extras = shape.extras.iter().map(|extra| vec![0.0; extra.len() * slots]).collect();
-        Self { shape, slots, states, lines, extras }
+        Self { shape, slots, states, lines, extras, left: None, rows: Vec::with_capacity(slots) }
+    }
+
+    /// Where the states are that a step of these slots in the frame at `place` would have to have first, if they are in
+    /// another frame, or in the same in another order.
+    pub(super) fn elsewhere(&self, slots: &[(usize, i64)], place: Place) -> Option<Place> {
+        let same = || self.rows.iter().copied().eq(slots.iter().map(|(slot, _)| Some(*slot)));
+        self.left.filter(|left| *left != place || !same())
+    }
+
+    /// Whose states are in no frame any more, when frames are lost: they cannot go on.
+    pub(super) fn lose(&mut self) -> impl Iterator<Item = usize> + use<> {
+        self.left = None;
+        std::mem::take(&mut self.rows).into_iter().flatten()
     }
 
     /// Has a slot forget what it remembers, for a new stream.
@@ -39,6 +68,7 @@ impl Slots {
             }
         }
         self.lines.iter_mut().for_each(|lines| lines.reset(slot));
+        self.rows.iter_mut().filter(|row| **row == Some(slot)).for_each(|row| *row = None);
         Ok(())
     }
 
@@ -51,8 +81,13 @@ impl Slots {
     }
 
     /// Puts the inputs of one step for these slots and their tokens into a frame, whose other rows are those
-    /// of the last slot again.
-    pub(crate) fn gather(&self, slots: &[(usize, i64)], frame: &mut Frame) -> Result<(), EngineError> {
+    /// of the last slot again. Nothing is [elsewhere](Self::elsewhere).
+    pub(super) fn gather(
+        &mut self,
+        slots: &[(usize, i64)],
+        spec: &GraphSpec,
+        frame: &mut Frame,
+    ) -> Result<(), EngineError> {
         let last = slots.last().ok_or_else(|| EngineError::Runtime("a step without streams".into()))?;
         let rows = frame.rows();
         let places = || slots.iter().chain(std::iter::repeat(last)).take(rows).enumerate();
@@ -60,10 +95,14 @@ impl Slots {
         for (row, (_, token)) in places() {
             *tokens.get_mut(row).ok_or_else(broken)? = *token;
         }
-        for (state, values) in self.shape.states.iter().zip(&self.states) {
-            let input = frame.input(state.input)?;
-            for (row, (slot, _)) in places() {
-                copy_entry(values, state.entry(self.slots, *slot), input, state.entry(rows, row))?;
+        if self.left.take().is_some() {
+            frame.carry(spec, self.shape.states.iter().map(|state| (state.input, state.output)))?;
+        } else {
+            for (state, values) in self.shape.states.iter().zip(&self.states) {
+                let input = frame.input(state.input)?;
+                for (row, (slot, _)) in places() {
+                    copy_entry(values, state.entry(self.slots, *slot), input, state.entry(rows, row))?;
+                }
             }
         }
         for (shape, lines) in self.shape.lines.iter().zip(&self.lines) {
@@ -83,14 +122,14 @@ impl Slots {
         Ok(())
     }
 
-    /// Takes what these slots must remember of the step.
-    pub(crate) fn scatter(&mut self, slots: &[(usize, i64)], frame: &Frame) -> Result<(), EngineError> {
-        for (state, values) in self.shape.states.iter().zip(&mut self.states) {
-            let output = frame.output(state.output)?;
-            for (row, (slot, _)) in slots.iter().enumerate() {
-                copy_entry(output, state.entry(frame.rows(), row), values, state.entry(self.slots, *slot))?;
-            }
-        }
+    /// Takes what these slots must remember of the step in the frame at `place`, but for the states, which are left
+    /// there.
+    pub(super) fn scatter(
+        &mut self,
+        slots: &[(usize, i64)],
+        place: Place,
+        frame: &Frame,
+    ) -> Result<(), EngineError> {
         for (shape, lines) in self.shape.lines.iter().zip(&mut self.lines) {
             let output = frame.output(shape.output)?;
             let len = shape.delays.len() * shape.width;
@@ -98,6 +137,23 @@ impl Slots {
                 lines.push(*slot, output.get(row * len..(row + 1) * len).ok_or_else(broken)?)?;
             }
         }
+        self.rows.clear();
+        self.rows.extend(slots.iter().map(|(slot, _)| Some(*slot)));
+        self.left = Some(place);
+        Ok(())
+    }
+
+    /// Takes the states out of the frame that they were left in.
+    pub(super) fn settle(&mut self, frame: &Frame) -> Result<(), EngineError> {
+        for (state, values) in self.shape.states.iter().zip(&mut self.states) {
+            let output = frame.output(state.output)?;
+            for (row, slot) in self.rows.iter().enumerate() {
+                let Some(slot) = slot else { continue };
+                copy_entry(output, state.entry(frame.rows(), row), values, state.entry(self.slots, *slot))?;
+            }
+        }
+        self.rows.clear();
+        self.left = None;
         Ok(())
     }
 }
@@ -124,7 +180,7 @@ pub(crate) fn pick(ready: &mut Vec<(usize, u64)>, room: usize) {
 mod tests {
     use super::*;
     use crate::decoder::lane::{Onward, Readiness};
-    use atelier_package::{DelayLines, Dtype, GraphSpec, StatePair, Tensor, TensorSpec};
+    use atelier_package::{DelayLines, Dtype, StatePair, Tensor, TensorSpec};
     use proptest::prelude::*;
     use std::time::Instant;
 
@@ -144,11 +200,14 @@ mod tests {
         (Arc::clone(&shape), Slots::new(shape, slots))
     }
 
-    fn gather(spec: &GraphSpec, slots: &Slots, picked: &[(usize, i64)], rows: usize) -> Vec<Tensor> {
+    /// As a step of these slots would begin in a frame of its own.
+    fn gather(spec: &GraphSpec, slots: &mut Slots, picked: &[(usize, i64)], rows: usize) -> Vec<Tensor> {
         let mut frame = Frame::plain(spec, rows).unwrap();
-        slots.gather(picked, &mut frame).unwrap();
+        slots.gather(picked, spec, &mut frame).unwrap();
         frame.inputs().unwrap()
     }
+
+    const HERE: Place = Place { session: Which::Own, rows: 3 };
 
     #[test]
     fn a_state_comes_back_to_the_slot_it_came_from() {
@@ -158,16 +217,35 @@ mod tests {
         let mut frame = Frame::plain(&spec(), 3).unwrap();
         let next = Tensor::f32([2, 3, 3], (0..18).map(|x| x as f32).collect()).unwrap();
         frame.set_outputs(&[Tensor::f32([3, 5], vec![0.0; 15]).unwrap(), next]).unwrap();
-        slots.scatter(&picked, &frame).unwrap();
-        slots.gather(&picked, &mut frame).unwrap();
+        slots.scatter(&picked, HERE, &frame).unwrap();
+        slots.settle(&frame).unwrap();
+        slots.gather(&picked, &spec(), &mut frame).unwrap();
         let inputs = frame.inputs().unwrap();
         assert_eq!(inputs[1], Tensor::i64([3], vec![7, 8, 8]).unwrap());
         let rows = [0, 1, 2, 3, 4, 5, 3, 4, 5, 9, 10, 11, 12, 13, 14, 12, 13, 14];
         let rows = rows.iter().map(|x| *x as f32).collect();
         assert_eq!(inputs[0], Tensor::f32([2, 3, 3], rows).unwrap());
         slots.reset(3).unwrap();
-        assert_eq!(gather(&spec(), &slots, &[(3, 0)], 1)[0].as_f32().unwrap(), [0.0; 6]);
-        assert_eq!(gather(&spec(), &slots, &[(1, 0)], 1)[0].as_f32().unwrap()[..3], [0.0, 1.0, 2.0]);
+        assert_eq!(gather(&spec(), &mut slots, &[(3, 0)], 1)[0].as_f32().unwrap(), [0.0; 6]);
+        assert_eq!(gather(&spec(), &mut slots, &[(1, 0)], 1)[0].as_f32().unwrap()[..3], [0.0, 1.0, 2.0]);
+    }
+
+    #[test]
+    fn states_stay_in_their_frame_only_while_the_same_slots_go_on_in_it() {
+        let (_, mut slots) = slots(&spec(), 4);
+        let picked = [(1, 7), (3, 8)];
+        assert_eq!(slots.elsewhere(&picked, HERE), None, "there was no step");
+        slots.scatter(&picked, HERE, &Frame::plain(&spec(), 3).unwrap()).unwrap();
+        assert_eq!(slots.elsewhere(&[(1, 0), (3, 0)], HERE), None);
+        for other in [&[(1, 0)][..], &[(3, 0), (1, 0)], &[(1, 0), (2, 0)], &[(1, 0), (2, 0), (3, 0)]] {
+            assert_eq!(slots.elsewhere(other, HERE), Some(HERE), "{other:?}");
+        }
+        assert_eq!(slots.elsewhere(&picked, Place { rows: 4, ..HERE }), Some(HERE));
+        assert_eq!(slots.elsewhere(&picked, Place { session: Which::Divided, ..HERE }), Some(HERE));
+        slots.reset(3).unwrap();
+        assert_eq!(slots.elsewhere(&picked, HERE), Some(HERE), "slot 3 has another stream");
+        assert_eq!(slots.lose().collect::<Vec<_>>(), [1], "what slot 3 had is not missed");
+        assert_eq!(slots.elsewhere(&picked, HERE), None);
     }
 
     /// Gives 10, 11, … for `pace`, and nothing for any other input.
@@ -227,7 +305,7 @@ mod tests {
         slots.fill(2, &mut Giving(20.0)).unwrap();
         let mut frame = Frame::plain(&spec, 3).unwrap();
         for step in 0..3_u8 {
-            slots.gather(&picked, &mut frame).unwrap();
+            slots.gather(&picked, &spec, &mut frame).unwrap();
             let inputs = frame.inputs().unwrap();
             assert_eq!(inputs[3].as_f32().unwrap(), [10.0, 11.0, 20.0, 21.0, 20.0, 21.0]);
             let taps = inputs[0].as_f32().unwrap();
@@ -245,7 +323,7 @@ mod tests {
                 Tensor::f32([3, 2, 1], pushed).unwrap(),
             ];
             frame.set_outputs(&outputs).unwrap();
-            slots.scatter(&picked, &frame).unwrap();
+            slots.scatter(&picked, HERE, &frame).unwrap();
         }
     }
 
@@ -273,7 +351,59 @@ mod tests {
         assert!(shape.has(0) && shape.has(4) && !shape.has(5) && !shape.has(-1));
     }
 
+    /// What a step does to a slot's six numbers in the oracle, and to each row of a frame.
+    fn stepped(state: f32, token: i64) -> f32 {
+        state * 0.5 + token as f32
+    }
+
     proptest! {
+        /// Whichever slots go on, forget and change frames: a step begins with what the slot's last one left.
+        #[test]
+        fn no_state_is_lost_or_mixed_up(
+            steps in proptest::collection::vec(
+                (proptest::collection::btree_set(0_usize..4, 1..4), 0_usize..2, proptest::option::of(0_usize..4)),
+                1..40,
+            )
+        ) {
+            let spec = spec();
+            let (_, mut slots) = slots(&spec, 4);
+            let mut oracle = [[0.0_f32; 6]; 4];
+            let sessions = [Which::Own, Which::Divided];
+            let mut frames: Vec<(Place, Frame)> = Vec::new();
+            for (token, (picked, session, forgotten)) in (1_i64..).zip(steps) {
+                let picked: Vec<_> = picked.into_iter().map(|slot| (slot, token)).collect();
+                let place = Place { session: sessions[session], rows: picked.len().next_power_of_two() };
+                if let Some(left) = slots.elsewhere(&picked, place) {
+                    let (_, frame) = frames.iter().find(|(at, _)| *at == left).unwrap();
+                    slots.settle(frame).unwrap();
+                }
+                if !frames.iter().any(|(at, _)| *at == place) {
+                    frames.push((place, Frame::plain(&spec, place.rows).unwrap()));
+                }
+                let (_, frame) = frames.iter_mut().find(|(at, _)| *at == place).unwrap();
+                slots.gather(&picked, &spec, frame).unwrap();
+                let inputs = frame.inputs().unwrap();
+                let given = inputs[0].as_f32().unwrap();
+                for (row, (slot, _)) in picked.iter().enumerate() {
+                    for (i, known) in oracle[*slot].iter().enumerate() {
+                        prop_assert_eq!(given[(i / 3 * place.rows + row) * 3 + i % 3], *known);
+                    }
+                }
+                let next = given.iter().map(|x| stepped(*x, token)).collect();
+                let next = Tensor::f32([2, place.rows, 3], next).unwrap();
+                let logits = Tensor::f32([place.rows, 5], vec![0.0; 5 * place.rows]).unwrap();
+                frame.set_outputs(&[logits, next]).unwrap();
+                slots.scatter(&picked, place, frame).unwrap();
+                for (slot, _) in &picked {
+                    oracle[*slot].iter_mut().for_each(|x| *x = stepped(*x, token));
+                }
+                if let Some(slot) = forgotten {
+                    slots.reset(slot).unwrap();
+                    oracle[slot] = [0.0; 6];
+                }
+            }
+        }
+
         #[test]
         fn everyone_who_can_go_on_does_so_in_turn(slots in 1_usize..12, room in 1_usize..8) {
             let mut served = vec![0_u64; slots];

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::lane::{Lane, Onward, Readiness};
 use super::sessions::Sessions;
 use super::shape::StepShape;
-use super::slots::{Slots, pick};
+use super::slots::{Place, Slots, pick};
 use super::{Setup, Shared, Waiting};
 use crate::EngineError;
 use crate::fault::{Rebuild, caught};
@@ -83,9 +83,10 @@ pub(super) fn serve(shared: &Shared, number: usize, sessions: Sessions) {
                     Ok(()) => rebuild.succeeded(),
                     Err(e) => {
                         tracing::error!(graph = setup.name, error = %e, streams = picked.len(), "a step failed");
-                        for (slot, _) in &picked {
+                        // Those who were not in this step are not hurt, unless their states go with the session.
+                        for slot in picked.iter().map(|(slot, _)| *slot).chain(worker.slots.lose()) {
                             let message = format!("{} failed on this step", setup.name);
-                            worker.leave(*slot, Err(EngineError::Runtime(message)));
+                            worker.leave(slot, Err(EngineError::Runtime(message)));
                         }
                         sessions = None;
                         worker.out();
@@ -208,8 +209,14 @@ impl Worker<'_> {
         picked: &[(usize, i64)],
     ) -> Result<(), EngineError> {
         let size = self.setup.sizes.fit(picked.len());
-        let (session, threads) = sessions.pick(self.setup, alone);
-        self.slots.gather(picked, session.frame(&self.setup.spec, size)?)?;
+        let (which, threads) = sessions.pick(self.setup, alone);
+        let place = Place { session: which, rows: size };
+        if let Some(left) = self.slots.elsewhere(picked, place) {
+            let frame = sessions.get(left.session).known(left.rows);
+            self.slots.settle(frame.ok_or_else(|| EngineError::Runtime("a frame is gone".into()))?)?;
+        }
+        let session = sessions.get(which);
+        self.slots.gather(picked, &self.setup.spec, session.frame(&self.setup.spec, size)?)?;
         let pass = self.setup.turnstile.pass(threads);
         let started = Instant::now();
         let frame = session.run(size)?;
@@ -217,7 +224,7 @@ impl Worker<'_> {
         self.shared.counts.compute.time(started.elapsed());
         self.shared.counts.rows.count(picked.len());
         self.shared.counts.padding.add(size.saturating_sub(picked.len()));
-        self.slots.scatter(picked, frame)?;
+        self.slots.scatter(picked, place, frame)?;
         self.shared.counts.iterations.add(1);
         self.shared.counts.steps.add(picked.len());
         for ((slot, _), logits) in picked.iter().zip(self.setup.shape.logits(frame)?) {

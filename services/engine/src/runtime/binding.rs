@@ -5,7 +5,7 @@ use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, Memory
 use ort::session::{IoBinding, Session};
 
 use super::Device;
-use super::frame::{Cells, Frame, Memory, Number, Side};
+use super::frame::{Cells, Frame, Memory, Number, Numbers, Side};
 use crate::EngineError;
 
 /// A tensor that ONNX Runtime can be bound to, with defined elements from the start.
@@ -21,15 +21,28 @@ pub(super) fn bind_inputs(
     spec: &GraphSpec,
     frame: &Frame,
 ) -> Result<(), ort::Error> {
-    for (spec, numbers) in spec.inputs.iter().zip(&frame.inputs) {
-        let name = spec.name.as_str();
-        match &numbers.memory {
-            Memory::F32(Cells::Bound(tensor)) => binding.bind_input(name, tensor)?,
-            Memory::I64(Cells::Bound(tensor)) => binding.bind_input(name, tensor)?,
-            Memory::F32(Cells::Ours(_)) | Memory::I64(Cells::Ours(_)) => {}
-        }
+    spec.inputs.iter().zip(&frame.inputs).try_for_each(|(spec, input)| bind_input(binding, &spec.name, input))
+}
+
+pub(super) fn bind_input(binding: &mut IoBinding, name: &str, input: &Numbers) -> Result<(), ort::Error> {
+    match &input.memory {
+        Memory::F32(Cells::Bound(tensor)) => binding.bind_input(name, tensor),
+        Memory::I64(Cells::Bound(tensor)) => binding.bind_input(name, tensor),
+        Memory::F32(Cells::Ours(_)) | Memory::I64(Cells::Ours(_)) => Ok(()),
     }
-    Ok(())
+}
+
+/// Tells a session where an output is to be written.
+pub(super) fn bind_output(
+    binding: &mut IoBinding,
+    name: &str,
+    output: &mut Numbers,
+) -> Result<(), ort::Error> {
+    match &mut output.memory {
+        Memory::F32(Cells::Bound(tensor)) => binding.bind_output(name, tensor),
+        Memory::I64(Cells::Bound(tensor)) => binding.bind_output(name, tensor),
+        Memory::F32(Cells::Ours(_)) | Memory::I64(Cells::Ours(_)) => Ok(()),
+    }
 }
 
 /// Where a session's frames get their memory.
@@ -76,14 +89,8 @@ impl Allocators {
         })?;
         let mut binding = session.create_binding().map_err(failed)?;
         bind_inputs(&mut binding, spec, &frame).map_err(failed)?;
-        for (spec, numbers) in spec.outputs.iter().zip(&mut frame.outputs) {
-            let name = spec.name.as_str();
-            match &mut numbers.memory {
-                Memory::F32(Cells::Bound(tensor)) => binding.bind_output(name, tensor),
-                Memory::I64(Cells::Bound(tensor)) => binding.bind_output(name, tensor),
-                Memory::F32(Cells::Ours(_)) | Memory::I64(Cells::Ours(_)) => Ok(()),
-            }
-            .map_err(failed)?;
+        for (spec, output) in spec.outputs.iter().zip(&mut frame.outputs) {
+            bind_output(&mut binding, &spec.name, output).map_err(failed)?;
         }
         frame.binding = Some(binding);
         Ok(frame)

@@ -7,6 +7,7 @@ use atelier_package::{Dim, Dtype, GraphSpec, Tensor, TensorData, TensorSpec};
 use ort::session::IoBinding;
 use ort::value::PrimitiveTensorElementType;
 
+use super::binding::{bind_input, bind_output};
 use super::session::Runner;
 use crate::EngineError;
 use crate::fault::caught;
@@ -229,6 +230,32 @@ impl Frame {
         self.outputs.iter().map(|n| take(n).ok_or_else(broken)).collect()
     }
 
+    /// Has the next run go on where the last one ended, without a copy: what it left in the output of each pair (of an
+    /// input and an output) is the input now, and what was the input is to be written over.
+    pub(crate) fn carry(
+        &mut self,
+        spec: &GraphSpec,
+        pairs: impl Iterator<Item = (usize, usize)>,
+    ) -> Result<(), EngineError> {
+        for (input, output) in pairs {
+            let (Some(to), Some(from)) = (self.inputs.get_mut(input), self.outputs.get_mut(output)) else {
+                return Err(broken());
+            };
+            if to.shape != from.shape {
+                return Err(broken());
+            }
+            std::mem::swap(&mut to.memory, &mut from.memory);
+            if let Some(binding) = &mut self.binding {
+                let (to_spec, from_spec) =
+                    spec.inputs.get(input).zip(spec.outputs.get(output)).ok_or_else(broken)?;
+                bind_input(binding, &to_spec.name, to)
+                    .and_then(|()| bind_output(binding, &from_spec.name, from))
+                    .map_err(|e| EngineError::Runtime(format!("{}: {e}", spec.file)))?;
+            }
+        }
+        Ok(())
+    }
+
     /// The inputs as tensors of their own, for a runner that knows of no frames.
     pub(crate) fn inputs(&self) -> Result<Vec<Tensor>, EngineError> {
         let whole = |numbers: &Numbers| match numbers.dtype() {
@@ -300,6 +327,11 @@ impl Framed {
             }
         };
         self.frames.get_mut(at).ok_or_else(broken)
+    }
+
+    /// The frame of so many rows, if there was a run of that many.
+    pub(crate) fn known(&self, rows: usize) -> Option<&Frame> {
+        self.frames.get(self.place(rows)?)
     }
 
     /// Runs what is in the [frame](Self::frame) of so many rows. A panic is an error like any other; after either there
