@@ -15,7 +15,7 @@ use crate::random;
 /// Ages that are shown, in years.
 const AGES: [f64; 6] = [5.0, 18.0, 30.0, 45.0, 60.0, 75.0];
 /// The package that makes faces for an ager.
-const SAMPLER: &str = "utkface-gan/1";
+const SAMPLER: &str = "utkface-gan/2";
 
 /// Faces of an age each `[12, 3, 64, 64]`, from the same random numbers whatever the age.
 fn made(package: &Package, runtime: &OnnxRuntime, ages: &Tensor) -> anyhow::Result<Tensor> {
