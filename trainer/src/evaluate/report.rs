@@ -51,13 +51,13 @@ impl Figure {
     /// A figure without levels or baselines.
     #[must_use]
     pub fn new(name: impl Into<String>, value: f64) -> Self {
-        Self { name: name.into(), value, baselines: Vec::new(), accepted: None, aim: None }
+        Self { name: name.into(), value: seen(value), baselines: Vec::new(), accepted: None, aim: None }
     }
 
     /// With the same figure of others.
     #[must_use]
     pub fn beside(mut self, baselines: &[(&'static str, f64)]) -> Self {
-        self.baselines.extend_from_slice(baselines);
+        self.baselines.extend(baselines.iter().map(|(name, value)| (*name, seen(*value))));
         self
     }
 
@@ -79,6 +79,11 @@ impl Figure {
             _ => "BELOW",
         }
     }
+}
+
+/// Without the sign of what is smaller than any figure is shown: rounding is not "-0.0000".
+fn seen(value: f64) -> f64 {
+    if value.abs() < 5e-6 { 0.0 } else { value }
 }
 
 /// What an evaluation found.
@@ -153,6 +158,15 @@ mod tests {
         assert_eq!(figure(22.5).verdict(), "aim reached");
         let nan = figure(f64::NAN);
         assert_eq!(nan.verdict(), "BELOW");
+    }
+
+    #[test]
+    fn what_rounds_to_nothing_has_no_sign_and_what_does_not_keeps_it() {
+        let figure = |x| Figure::new("slope", x).beside(&[("copy", x)]);
+        let none = figure(-1e-9);
+        assert!(none.value.is_sign_positive() && none.baselines[0].1.is_sign_positive());
+        assert_eq!((figure(-1e-5).value, figure(-1e-5).baselines[0].1), (-1e-5, -1e-5));
+        assert!(figure(f64::NAN).value.is_nan());
     }
 
     #[test]
