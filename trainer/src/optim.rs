@@ -103,12 +103,19 @@ impl AdamW {
             let (fix1, fix2) = (1.0 - c.beta1.powi(count), 1.0 - c.beta2.powi(count));
             for ((p, m), v) in store.parameters().iter().zip(&mut self.first).zip(&mut self.second) {
                 let mut gradient = p.value.grad();
-                if !gradient.defined() {
+                if !p.name.starts_with(prefix) {
+                    if gradient.defined() {
+                        let _ = gradient.zero_();
+                    }
                     continue;
                 }
-                if !p.name.starts_with(prefix) {
-                    let _ = gradient.zero_();
-                    continue;
+                if !gradient.defined() {
+                    if !p.trains() {
+                        continue;
+                    }
+                    // A loss that does not reach it (any more): as after the first step of a run, whose gradients
+                    // are cleared and not gone. So a run that was resumed goes on as if it had not stopped.
+                    gradient = p.value.zeros_like();
                 }
                 if scale < 1.0 {
                     let _ = gradient.g_mul_scalar_(scale);
