@@ -16,6 +16,7 @@
 mod desks;
 pub(crate) mod lane;
 mod lines;
+mod residence;
 mod sessions;
 pub(crate) mod shape;
 pub(crate) mod slots;

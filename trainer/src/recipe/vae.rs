@@ -88,8 +88,7 @@ impl VaeFamily {
             Kind::Float,
         );
         let reconstruction = -likelihood.mean(Kind::Float);
-        let divergence =
-            (log_variance.exp() + mean.square() - 1.0 - &log_variance).sum(Kind::Float) * (0.5 / n as f64);
+        let divergence = divergence(&mean, &log_variance);
         let total = if samples == 1 {
             &reconstruction + &divergence * weight
         } else {
@@ -104,6 +103,12 @@ impl VaeFamily {
         };
         Bound { total, reconstruction, divergence }
     }
+}
+
+/// Of normal distributions `[n, width]` from the standard one, in nats: a mean over the `n`.
+pub(super) fn divergence(mean: &Tensor, log_variance: &Tensor) -> Tensor {
+    let n = mean.size()[0] as f64;
+    (log_variance.exp() + mean.square() - 1.0 - log_variance).sum(Kind::Float) * (0.5 / n)
 }
 
 /// Means over images, in nats.

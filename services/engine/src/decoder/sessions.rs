@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Setup;
 use crate::EngineError;
 use crate::fault::Rebuild;
-use crate::runtime::frame::Framed;
+use crate::runtime::frame::{Frame, Framed};
 use crate::runtime::session::Runner;
 
 /// One of a worker's sessions.
@@ -13,6 +13,13 @@ use crate::runtime::session::Runner;
 pub(super) enum Which {
     Own,
     Divided,
+}
+
+/// One of the frames of a worker's sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) session: Which,
+    pub(super) rows: usize,
 }
 
 /// One of its own and, where few streams do better so, one whose threads divide a step.
@@ -47,5 +54,11 @@ impl Sessions {
             (Which::Divided, Some(session)) => session,
             _ => &mut self.own,
         }
+    }
+
+    /// What the last run in a place left there.
+    pub(super) fn left(&mut self, place: Place) -> Result<&Frame, EngineError> {
+        let frame = self.get(place.session).known(place.rows);
+        frame.ok_or_else(|| EngineError::Runtime("a frame is gone".into()))
     }
 }

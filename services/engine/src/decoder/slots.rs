@@ -6,7 +6,8 @@ use atelier_package::GraphSpec;
 
 use super::lane::Lane;
 use super::lines::Lines;
-use super::sessions::Which;
+use super::residence::Residence;
+use super::sessions::Place;
 use super::shape::StepShape;
 use crate::EngineError;
 use crate::rows::{Entry, copy_entry};
@@ -23,17 +24,7 @@ pub(crate) struct Slots {
     states: Vec<Vec<f32>>,
     lines: Vec<Lines>,
     extras: Vec<Vec<f32>>,
-    /// Where the states of the last step are.
-    left: Option<Place>,
-    /// The slot of each of its rows, none where it forgot them since.
-    rows: Vec<Option<usize>>,
-}
-
-/// Which frame of a worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) session: Which,
-    pub(super) rows: usize,
+    residence: Residence,
 }
 
 impl Slots {
@@ -42,20 +33,19 @@ impl Slots {
         let states = shape.states.iter().map(|s| vec![0.0; s.len(slots)]).collect();
         let lines = shape.lines.iter().map(|lines| Lines::new(lines.clone(), slots)).collect();
         let extras = shape.extras.iter().map(|extra| vec![0.0; extra.len() * slots]).collect();
-        Self { shape, slots, states, lines, extras, left: None, rows: Vec::with_capacity(slots) }
+        Self { shape, slots, states, lines, extras, residence: Residence::default() }
     }
 
-    /// Where the states are that a step of these slots in the frame at `place` would have to have first, if they are in
-    /// another frame, or in the same in another order.
+    /// The frame that states must be [taken out](Self::settle) of before a step of these slots in the one at `place`.
     pub(super) fn elsewhere(&self, slots: &[(usize, i64)], place: Place) -> Option<Place> {
-        let same = || self.rows.iter().copied().eq(slots.iter().map(|(slot, _)| Some(*slot)));
-        self.left.filter(|left| *left != place || !same())
+        self.residence.elsewhere(slots, place)
     }
 
-    /// Whose states are in no frame any more, when frames are lost: they cannot go on.
-    pub(super) fn lose(&mut self) -> impl Iterator<Item = usize> + use<> {
-        self.left = None;
-        std::mem::take(&mut self.rows).into_iter().flatten()
+    /// Whose states are lost with the frames, so that they cannot go on.
+    pub(super) fn lose(&mut self) -> Vec<usize> {
+        let lost = self.residence.rows().map(|(_, slot)| slot).collect();
+        self.residence.clear();
+        lost
     }
 
     /// Has a slot forget what it remembers, for a new stream.
@@ -68,7 +58,7 @@ impl Slots {
             }
         }
         self.lines.iter_mut().for_each(|lines| lines.reset(slot));
-        self.rows.iter_mut().filter(|row| **row == Some(slot)).for_each(|row| *row = None);
+        self.residence.forget(slot);
         Ok(())
     }
 
@@ -95,7 +85,7 @@ impl Slots {
         for (row, (_, token)) in places() {
             *tokens.get_mut(row).ok_or_else(broken)? = *token;
         }
-        if self.left.take().is_some() {
+        if self.residence.begin() {
             frame.carry(spec, self.shape.states.iter().map(|state| (state.input, state.output)))?;
         } else {
             for (state, values) in self.shape.states.iter().zip(&self.states) {
@@ -137,9 +127,7 @@ impl Slots {
                 lines.push(*slot, output.get(row * len..(row + 1) * len).ok_or_else(broken)?)?;
             }
         }
-        self.rows.clear();
-        self.rows.extend(slots.iter().map(|(slot, _)| Some(*slot)));
-        self.left = Some(place);
+        self.residence.leave(slots, place);
         Ok(())
     }
 
@@ -147,13 +135,11 @@ impl Slots {
     pub(super) fn settle(&mut self, frame: &Frame) -> Result<(), EngineError> {
         for (state, values) in self.shape.states.iter().zip(&mut self.states) {
             let output = frame.output(state.output)?;
-            for (row, slot) in self.rows.iter().enumerate() {
-                let Some(slot) = slot else { continue };
-                copy_entry(output, state.entry(frame.rows(), row), values, state.entry(self.slots, *slot))?;
+            for (row, slot) in self.residence.rows() {
+                copy_entry(output, state.entry(frame.rows(), row), values, state.entry(self.slots, slot))?;
             }
         }
-        self.rows.clear();
-        self.left = None;
+        self.residence.clear();
         Ok(())
     }
 }
@@ -180,6 +166,7 @@ pub(crate) fn pick(ready: &mut Vec<(usize, u64)>, room: usize) {
 mod tests {
     use super::*;
     use crate::decoder::lane::{Onward, Readiness};
+    use crate::decoder::sessions::Which;
     use atelier_package::{DelayLines, Dtype, StatePair, Tensor, TensorSpec};
     use proptest::prelude::*;
     use std::time::Instant;
@@ -228,24 +215,6 @@ mod tests {
         slots.reset(3).unwrap();
         assert_eq!(gather(&spec(), &mut slots, &[(3, 0)], 1)[0].as_f32().unwrap(), [0.0; 6]);
         assert_eq!(gather(&spec(), &mut slots, &[(1, 0)], 1)[0].as_f32().unwrap()[..3], [0.0, 1.0, 2.0]);
-    }
-
-    #[test]
-    fn states_stay_in_their_frame_only_while_the_same_slots_go_on_in_it() {
-        let (_, mut slots) = slots(&spec(), 4);
-        let picked = [(1, 7), (3, 8)];
-        assert_eq!(slots.elsewhere(&picked, HERE), None, "there was no step");
-        slots.scatter(&picked, HERE, &Frame::plain(&spec(), 3).unwrap()).unwrap();
-        assert_eq!(slots.elsewhere(&[(1, 0), (3, 0)], HERE), None);
-        for other in [&[(1, 0)][..], &[(3, 0), (1, 0)], &[(1, 0), (2, 0)], &[(1, 0), (2, 0), (3, 0)]] {
-            assert_eq!(slots.elsewhere(other, HERE), Some(HERE), "{other:?}");
-        }
-        assert_eq!(slots.elsewhere(&picked, Place { rows: 4, ..HERE }), Some(HERE));
-        assert_eq!(slots.elsewhere(&picked, Place { session: Which::Divided, ..HERE }), Some(HERE));
-        slots.reset(3).unwrap();
-        assert_eq!(slots.elsewhere(&picked, HERE), Some(HERE), "slot 3 has another stream");
-        assert_eq!(slots.lose().collect::<Vec<_>>(), [1], "what slot 3 had is not missed");
-        assert_eq!(slots.elsewhere(&picked, HERE), None);
     }
 
     /// Gives 10, 11, … for `pace`, and nothing for any other input.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::lane::{Lane, Onward, Readiness};
-use super::sessions::Sessions;
+use super::sessions::{Place, Sessions};
 use super::shape::StepShape;
-use super::slots::{Place, Slots, pick};
+use super::slots::{Slots, pick};
 use super::{Setup, Shared, Waiting};
 use crate::EngineError;
 use crate::fault::{Rebuild, caught};
@@ -212,8 +212,7 @@ impl Worker<'_> {
         let (which, threads) = sessions.pick(self.setup, alone);
         let place = Place { session: which, rows: size };
         if let Some(left) = self.slots.elsewhere(picked, place) {
-            let frame = sessions.get(left.session).known(left.rows);
-            self.slots.settle(frame.ok_or_else(|| EngineError::Runtime("a frame is gone".into()))?)?;
+            self.slots.settle(sessions.left(left)?)?;
         }
         let session = sessions.get(which);
         self.slots.gather(picked, &self.setup.spec, session.frame(&self.setup.spec, size)?)?;

@@ -293,7 +293,7 @@ fn sizes(shape: &[i64]) -> Vec<usize> {
 mod tests {
     use std::path::Path;
 
-    use atelier_package::Repository;
+    use atelier_package::{Package, Repository, StatePair};
 
     use super::*;
 
@@ -328,6 +328,40 @@ mod tests {
             put(&mut frame, inputs);
             session.run_frame(&mut frame).unwrap();
             assert_eq!(frame.take(0..rows).unwrap(), session.run(inputs).unwrap());
+        }
+    }
+
+    #[test]
+    fn states_that_are_carried_over_give_the_bits_of_states_that_are_copied() {
+        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models");
+        let repository = Repository::scan(&models).unwrap();
+        let graphs = |p: &Package| p.manifest().graphs.iter().find(|g| !g.state.is_empty()).cloned();
+        let (package, spec) = repository.latest().find_map(|p| Some((p, Arc::new(graphs(p)?)))).unwrap();
+        let onnx = package.graph_bytes(&spec.name).unwrap();
+        let runtime = Runtime::load(None).unwrap();
+        let mut session = GraphSession::open(runtime, &onnx, Arc::clone(&spec), Device::Cpu, 1).unwrap();
+        let mut frame = session.frame(&spec, 2).unwrap();
+        let mut inputs = frame.inputs().unwrap();
+        let ends = |pair: &StatePair| {
+            let input = spec.inputs.iter().position(|s| s.name == pair.input);
+            Some((input?, spec.outputs.iter().position(|s| s.name == pair.output)?))
+        };
+        let pairs: Vec<_> = spec.state.iter().map(|pair| ends(pair).unwrap()).collect();
+        let mut last = Vec::new();
+        for step in 0..4 {
+            let outputs = session.run(&inputs).unwrap();
+            session.run_frame(&mut frame).unwrap();
+            for (i, output) in outputs.iter().enumerate() {
+                assert_eq!(
+                    frame.output::<f32>(i).unwrap(),
+                    output.as_f32().unwrap(),
+                    "step {step}, output {i}"
+                );
+            }
+            assert_ne!(outputs, last, "every step changes what is remembered");
+            frame.carry(&spec, pairs.iter().copied()).unwrap();
+            pairs.iter().for_each(|(input, output)| inputs[*input] = outputs[*output].clone());
+            last = outputs;
         }
     }
 

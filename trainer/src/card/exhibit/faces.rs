@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use atelier_package::{Dim, Package};
+use atelier_package::{Dim, Package, Repository};
 use tch::{Device, Kind, Tensor};
 
 use super::{COLUMNS, Exhibit, picture, run};
@@ -14,8 +14,8 @@ use crate::random;
 
 /// Ages that are shown, in years.
 const AGES: [f64; 6] = [5.0, 18.0, 30.0, 45.0, 60.0, 75.0];
-/// The package that makes faces for an ager.
-const SAMPLER: &str = "utkface-gan/2";
+/// The package that makes faces for an ager, in its newest version.
+const SAMPLER: &str = "utkface-gan";
 
 /// Faces of an age each `[12, 3, 64, 64]`, from the same random numbers whatever the age.
 fn made(package: &Package, runtime: &OnnxRuntime, ages: &Tensor) -> anyhow::Result<Tensor> {
@@ -44,9 +44,12 @@ pub(super) fn sampled(package: &Package, runtime: &OnnxRuntime) -> anyhow::Resul
 /// Faces that the sampler beside the ager makes, and what the ager makes of them; nothing where there is none.
 pub(super) fn aged(package: &Package, runtime: &OnnxRuntime) -> anyhow::Result<Option<Exhibit>> {
     let models = package.directory().ancestors().nth(2).unwrap_or(Path::new(""));
-    let Ok(sampler) = Package::open(&models.join(SAMPLER)) else { return Ok(None) };
+    let Ok(repository) = Repository::scan(models) else { return Ok(None) };
+    let Some(sampler) = repository.latest().find(|p| p.name().to_string() == SAMPLER) else {
+        return Ok(None);
+    };
     let ages = Tensor::linspace(15.0, 65.0, COLUMNS, (Kind::Float, Device::Cpu));
-    let faces = made(&sampler, runtime, &ages)?;
+    let faces = made(sampler, runtime, &ages)?;
     let mut ager = session(package, runtime, "ager")?;
     let mut grid = Grid::new(COLUMNS as usize);
     grid.row(&faces);

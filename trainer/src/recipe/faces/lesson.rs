@@ -10,6 +10,7 @@ use crate::layers::Linear;
 use crate::nets::face_trunk::{FaceTrunk, FaceTrunkConfig};
 use crate::ops::Ops;
 use crate::ops::eager::Eager;
+use crate::recipe::vae::divergence;
 use crate::store::Store;
 
 /// The finest squares of pixels are compared as they are, then means of twice and four times their side.
@@ -82,16 +83,15 @@ impl Lesson {
         let mean = ops.linear(&features, &self.mean).to_kind(Kind::Float);
         // Neither infinitely sure nor surer of nothing than the random numbers are.
         let log_variance = ops.linear(&features, &self.log_variance).to_kind(Kind::Float).clamp(-10.0, 2.0);
-        let n = mean.size()[0] as f64;
-        let divergence =
-            (log_variance.exp() + mean.square() - 1.0 - &log_variance).sum(Kind::Float) * (0.5 / n);
+        let divergence = divergence(&mean, &log_variance);
         let z = &mean + (log_variance * 0.5).exp() * mean.randn_like();
         Codes { z, divergence }
     }
 
-    /// What it adds to the sampler's loss at its beginning, where `made` was made from the codes of `images`.
-    pub(super) fn loss(&self, codes: &Codes, made: &Tensor, images: &Tensor) -> Tensor {
-        distance(made, images) * self.config.pixels + &codes.divergence * self.config.divergence
+    /// What it adds to the sampler's loss at its beginning, for faces that are at a [`distance`] from those that their
+    /// codes are of.
+    pub(super) fn loss(&self, codes: &Codes, distance: &Tensor) -> Tensor {
+        distance * self.config.pixels + &codes.divergence * self.config.divergence
     }
 }
 
@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(codes.z.size(), [4, 6]);
         let divergence = codes.divergence.double_value(&[]);
         assert!((0.0..10.0).contains(&divergence), "{divergence}: untrained heads give about 0 and 1");
-        let loss = |made: &Tensor| lesson.loss(&codes, made, &faces).double_value(&[]);
+        let loss = |made: &Tensor| lesson.loss(&codes, &distance(made, &faces)).double_value(&[]);
         assert!((loss(&faces) - 0.5 * divergence).abs() < 1e-5);
         assert!((loss(&(&faces + 0.1)) - 0.5 * divergence - 2.0).abs() < 1e-4);
     }

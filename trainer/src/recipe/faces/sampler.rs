@@ -120,8 +120,9 @@ impl SamplerFamily {
         if let Some(lesson) = self.lesson.as_ref().filter(|lesson| lesson.left(step) > 0.0) {
             let codes = lesson.encode(ops, &faces.images);
             let back = self.sampler.forward(ops, &codes.z, &target).to_kind(Kind::Float);
-            total = &total + lesson.loss(&codes, &back, &faces.images) * lesson.left(step);
-            parts.extend([("distance", distance(&back, &faces.images)), ("divergence", codes.divergence)]);
+            let distance = distance(&back, &faces.images);
+            total = &total + lesson.loss(&codes, &distance) * lesson.left(step);
+            parts.extend([("distance", distance), ("divergence", codes.divergence)]);
         }
         Loss { total, parts }
     }
