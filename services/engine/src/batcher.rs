@@ -18,7 +18,7 @@ use crate::runtime::session::{Factory, Runner};
 use crate::sizes::Sizes;
 use crate::stats::{Activity, GraphStats, Health, Line, Outcomes, Times, Work, Workers};
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::sync::{Condvar, Mutex, thread};
+use crate::sync::{Condvar, Mutex, PoisonError, thread};
 use crate::turnstile::Turnstile;
 use crate::{EngineError, Terms};
 use cost::Costs;
@@ -69,6 +69,7 @@ impl GraphHandle {
             pending: HashMap::new(),
             running: HashMap::new(),
             next_id: 0,
+            begun: 0,
             draining: false,
             stop: false,
         };
@@ -99,6 +100,10 @@ impl GraphHandle {
                 }
             }
         }
+        // Whoever is served finds sessions that have all they need.
+        let state = handle.shared.state();
+        let begun = handle.shared.work.wait_while(state, |state| state.begun < workers);
+        drop(begun.unwrap_or_else(PoisonError::into_inner));
         Ok(handle)
     }
 

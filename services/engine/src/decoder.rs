@@ -180,6 +180,8 @@ struct Waiting {
 struct State {
     waiting: VecDeque<Waiting>,
     desks: Desks,
+    /// Workers that are there.
+    begun: usize,
     draining: bool,
     stop: bool,
 }
@@ -194,7 +196,7 @@ impl Decoder {
         runners: Vec<Box<dyn Runner>>,
         divided: Vec<Box<dyn Runner>>,
     ) -> Result<Self, EngineError> {
-        let name = setup.name.clone();
+        let (name, workers) = (setup.name.clone(), runners.len());
         // No worker keeps more together than it has slots.
         let slots = setup.slots.div_ceil(runners.len().max(1));
         let few = setup.divided.as_ref().map_or(0, |divided| divided.few.min(slots));
@@ -220,6 +222,9 @@ impl Decoder {
                 .inspect_err(|_| decoder.stop())?;
             shared.threads().push(thread);
         }
+        // Whoever is served finds sessions that have all they need.
+        let begun = shared.work.wait_while(shared.state(), |state| state.begun < workers);
+        drop(begun.unwrap_or_else(PoisonError::into_inner));
         Ok(decoder)
     }
 

@@ -22,6 +22,9 @@ pub struct Config {
     pub device: Device,
     /// The cores to use; without it those that this process may use (affinity and cgroup quota).
     pub parallelism: Option<usize>,
+    /// On a GPU: each batch size of a graph is recorded once as a CUDA graph, and then launched as a whole instead of kernel
+    /// by kernel. Where a graph cannot be recorded, it is run as without.
+    pub cuda_graphs: bool,
     /// The ONNX Runtime library; without it that of `ORT_DYLIB_PATH`.
     pub runtime: Option<PathBuf>,
     /// What may differ between a row run alone and one run with others.
@@ -55,6 +58,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             device: Device::Cpu,
+            cuda_graphs: false,
             parallelism: None,
             runtime: None,
             batching: Batching::Exact,
@@ -157,6 +161,10 @@ impl Engine {
             if value == 0 {
                 return Err(EngineError::invalid(field, "is 0, but at least 1 is right"));
             }
+        }
+        if config.cuda_graphs && config.device == Device::Cpu {
+            let message = "is true, but on the processor there are none: `device` cuda or false is right";
+            return Err(EngineError::invalid("cuda_graphs", message));
         }
         if config.longest_run.is_zero() {
             return Err(EngineError::invalid("longest_run_seconds", "is 0, but at least 1 is right"));

@@ -1,6 +1,7 @@
 //! Opens a graph's sessions: as many, with as many threads, for batches of such sizes as do best.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use atelier_package::{GoldenCase, GraphSpec, Package, Tensor};
 
@@ -62,10 +63,11 @@ pub(crate) fn open(
 ) -> Result<Opened, EngineError> {
     let onnx: Arc<[u8]> = package.graph_bytes(&spec.name)?.into();
     let device = config.device;
+    let replays = Arc::new(AtomicBool::new(config.cuda_graphs));
     let factory = |threads| -> Factory {
-        let (spec, onnx) = (Arc::clone(spec), Arc::clone(&onnx));
+        let (spec, onnx, replays) = (Arc::clone(spec), Arc::clone(&onnx), Arc::clone(&replays));
         Arc::new(move || {
-            let session = GraphSession::open(runtime, &onnx, Arc::clone(&spec), device, threads)?;
+            let session = GraphSession::new(runtime, &onnx, Arc::clone(&spec), device, threads, &replays)?;
             Ok(Box::new(session) as Box<dyn Runner>)
         })
     };

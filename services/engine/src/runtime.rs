@@ -1,8 +1,11 @@
 //! ONNX Runtime: found, loaded once, and told where to run.
 
 mod binding;
+mod cuda_graph;
 pub(crate) mod frame;
+mod gpu;
 pub(crate) mod session;
+pub(crate) mod stop;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -300,7 +300,7 @@ fn no_augmentation_changes_nothing_and_much_of_it_changes_every_picture() {
     let same = Augmentation::default().apply(&images);
     assert!((same - &images).abs().max().double_value(&[]) < 1e-4);
     let strong =
-        Augmentation { mirror: 0.5, shift: 0.2, zoom: 0.4, degrees: 20.0, colour: 0.4, grey: 0.2, blur: 0.5 };
+        Augmentation { mirror: 0.5, shift: 0.2, whole_pixels: false, zoom: 0.4, degrees: 20.0, colour: 0.4, grey: 0.2, blur: 0.5 };
     let watched = images.set_requires_grad(true);
     let changed = strong.apply(&watched);
     let apart = (&changed - &watched).abs().mean_dim([1i64, 2, 3].as_slice(), false, Kind::Float);

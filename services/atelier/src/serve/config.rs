@@ -129,6 +129,9 @@ pub(crate) struct EngineSection {
     /// Microseconds that the first rows of a batch that is not full wait for others although a worker is free: more
     /// requests with the same cores where a row is much cheaper in a large batch. Default 0.
     pub(crate) max_queue_delay_us: u64,
+    /// On a GPU: each batch size of a graph is recorded once as a CUDA graph, and then launched as a whole instead of kernel
+    /// by kernel. Default false.
+    pub(crate) cuda_graphs: bool,
     /// How often the models directory is looked at for packages that came or went, in seconds; 0: never.
     /// Default 10.
     pub(crate) reload_seconds: u64,
@@ -226,6 +229,7 @@ impl Default for EngineSection {
             queue_bytes: engine.queue_bytes,
             longest_run_seconds: engine.longest_run.as_secs(),
             max_queue_delay_us: u64::try_from(engine.max_queue_delay.as_micros()).unwrap_or(u64::MAX),
+            cuda_graphs: engine.cuda_graphs,
             reload_seconds: 10,
             slots: engine.slots,
             waiting: engine.waiting,
@@ -260,6 +264,7 @@ impl EngineSection {
             queue_bytes: self.queue_bytes,
             longest_run: Duration::from_secs(self.longest_run_seconds),
             max_queue_delay: Duration::from_micros(self.max_queue_delay_us),
+            cuda_graphs: self.cuda_graphs,
             slots: self.slots,
             waiting: self.waiting,
             stream_buffer: self.stream_buffer,

@@ -5,14 +5,19 @@ use std::time::Duration;
 use atelier_package::{Dtype, TensorSpec};
 
 use super::*;
-use crate::runtime::session::Stop;
+use crate::runtime::frame::Frame;
+use crate::runtime::stop::Stop;
 
 /// Doubles its input, when and how the test lets it.
 struct Tame {
     started: Sender<usize>,
     orders: Arc<Mutex<Receiver<Order>>>,
     stop: Arc<Stopper>,
+    frames: Frames,
 }
+
+/// The threads that asked for frames, and of how many rows.
+type Frames = Arc<Mutex<Vec<(String, usize)>>>;
 
 /// Ends the run that is under way, as ONNX Runtime would between two nodes.
 struct Stopper {
@@ -60,6 +65,16 @@ impl Runner for Tame {
     fn stop(&self) -> Option<Arc<dyn Stop>> {
         Some(Arc::clone(&self.stop) as Arc<dyn Stop>)
     }
+
+    fn record(&mut self) -> bool {
+        true
+    }
+
+    fn frame(&mut self, spec: &GraphSpec, rows: usize) -> Result<Frame, EngineError> {
+        let thread = std::thread::current().name().unwrap_or_default().to_owned();
+        self.frames.lock().unwrap().push((thread, rows));
+        Frame::plain(spec, rows)
+    }
 }
 
 struct Bench {
@@ -70,6 +85,7 @@ struct Bench {
     repairs: Arc<AtomicBool>,
     /// Sessions that were made, the first included.
     made: Arc<AtomicUsize>,
+    frames: Frames,
 }
 
 impl Bench {
@@ -85,9 +101,12 @@ impl Bench {
         let made = Arc::new(AtomicUsize::new(0));
         let stop = Arc::new(Stopper { orders: orders.clone(), stopped: AtomicBool::new(false) });
         let count = Arc::clone(&made);
+        let frames = Frames::default();
+        let seen = Arc::clone(&frames);
         let make = move || {
             count.fetch_add(1, Ordering::SeqCst);
-            Tame { started: started_tx.clone(), orders: Arc::clone(&orders_rx), stop: Arc::clone(&stop) }
+            let (orders, stop, frames) = (Arc::clone(&orders_rx), Arc::clone(&stop), Arc::clone(&seen));
+            Tame { started: started_tx.clone(), orders, stop, frames }
         };
         let first: Box<dyn Runner> = Box::new(make());
         let make = Mutex::new(make);
@@ -121,7 +140,8 @@ impl Bench {
                 }
             }),
         };
-        Self { handle: GraphHandle::start(setup, vec![first]).unwrap(), started, orders, repairs, made }
+        let handle = GraphHandle::start(setup, vec![first]).unwrap();
+        Self { handle, started, orders, repairs, made, frames }
     }
 
     /// One whose runs may take so long.
@@ -260,6 +280,23 @@ async fn a_dropped_future_takes_its_rows_out_of_a_full_queue() {
     bench.orders.send(Order::Go).unwrap();
     assert_eq!(values(first.await), [2.0]);
     assert_eq!(values(next.await), [8.0, 10.0, 12.0, 14.0]);
+    bench.finish();
+}
+
+#[tokio::test]
+async fn who_is_served_finds_frames_of_all_sizes_made_by_the_thread_that_runs_them() {
+    let bench = Bench::new(64);
+    let seen = || std::mem::take(&mut *bench.frames.lock().unwrap());
+    let all = [1, 2, 4].map(|rows| ("test/1/double#0".to_owned(), rows));
+    assert_eq!(seen(), all);
+    // Those of a new session too, before it takes any work.
+    let bad = bench.ask(1, 1, None);
+    bench.orders.send(Order::Fail).unwrap();
+    assert!(bad.await.unwrap().is_err());
+    let good = bench.ask(2, 2, None);
+    bench.orders.send(Order::Go).unwrap();
+    assert_eq!(values(good.await), [4.0, 6.0]);
+    assert_eq!(seen(), all);
     bench.finish();
 }
 

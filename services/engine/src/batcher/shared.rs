@@ -14,7 +14,7 @@ use super::scheduler::Scheduler;
 use crate::EngineError;
 use crate::gauge::{Counter, Elapsed, Gauge, Held, Last};
 use crate::histogram::Histogram;
-use crate::runtime::session::Stop;
+use crate::runtime::stop::Stop;
 use crate::sync::atomic::AtomicUsize;
 use crate::sync::thread::JoinHandle;
 use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -83,6 +83,8 @@ pub(super) struct State {
     /// What stops the batches that are being run.
     pub(super) running: HashMap<BatchId, Arc<dyn Stop>>,
     pub(super) next_id: RequestId,
+    /// Workers that are there.
+    pub(super) begun: usize,
     pub(super) draining: bool,
     pub(super) stop: bool,
 }

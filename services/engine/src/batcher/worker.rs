@@ -15,14 +15,24 @@ use crate::sync::atomic::Ordering;
 
 /// Runs batches until the batcher is stopped and nothing is left to do.
 pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
-    let mut runner = Some(Framed::new(runner));
     let mut rebuild = Rebuild::default();
     let mut broken = false;
+    let mut runner = match framed(shared, runner) {
+        Ok(runner) => Some(runner),
+        Err(error) => {
+            tracing::error!(graph = shared.setup.name, %error, "a session has no memory for its batches");
+            shared.healthy.fetch_sub(1, Ordering::AcqRel);
+            None
+        }
+    };
+    shared.state().begun += 1;
+    shared.work.notify_all();
     loop {
         let Some(session) = runner.as_mut() else {
-            match rebuild.attempt(&shared.setup.name, || (shared.setup.factory)()) {
+            let make = || (shared.setup.factory)().and_then(|fresh| framed(shared, fresh));
+            match rebuild.attempt(&shared.setup.name, make) {
                 Ok(fresh) => {
-                    runner = Some(Framed::new(fresh));
+                    runner = Some(fresh);
                     shared.healthy.fetch_add(1, Ordering::AcqRel);
                     if std::mem::take(&mut broken) {
                         shared.broken.fetch_sub(1, Ordering::AcqRel);
@@ -100,6 +110,15 @@ pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
             shared.work.notify_all();
         }
     }
+}
+
+/// A session for this thread.
+fn framed(shared: &Shared, runner: Box<dyn Runner>) -> Result<Framed, EngineError> {
+    let (setup, mut framed) = (&shared.setup, Framed::new(runner));
+    if setup.joinable {
+        framed.record(&setup.spec, setup.sizes.as_slice())?;
+    }
+    Ok(framed)
 }
 
 /// Waits until there are rows to run; false when there never will be.

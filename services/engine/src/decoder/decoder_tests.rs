@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use atelier_package::{Dtype, StatePair, Tensor, TensorSpec};
 
 use super::*;
+use crate::runtime::frame::Frame;
 
 /// Counts in its state; its logits are the count and the batch size, which is negative if threads divide it. Fails when
 /// the test says so.
@@ -10,7 +11,11 @@ struct Counting {
     fail: Arc<AtomicUsize>,
     divided: bool,
     takes: Duration,
+    frames: Frames,
 }
+
+/// The threads that asked for frames, and of how many rows.
+type Frames = Arc<Mutex<Vec<(String, usize)>>>;
 
 const FINE: usize = 0;
 const FAIL: usize = 1;
@@ -31,6 +36,16 @@ impl Runner for Counting {
         }
         let logits = count.iter().flat_map(|x| [*x, shown]).collect();
         Ok(vec![Tensor::f32([rows, 2], logits).unwrap(), Tensor::f32([1, rows, 1], count).unwrap()])
+    }
+
+    fn record(&mut self) -> bool {
+        true
+    }
+
+    fn frame(&mut self, spec: &GraphSpec, rows: usize) -> Result<Frame, EngineError> {
+        let thread = std::thread::current().name().unwrap_or_default().to_owned();
+        self.frames.lock().unwrap().push((thread, rows));
+        Frame::plain(spec, rows)
     }
 }
 
@@ -57,6 +72,7 @@ struct Bench {
     decoder: Decoder,
     fail: Arc<AtomicUsize>,
     repairs: Arc<AtomicBool>,
+    frames: Frames,
 }
 
 impl Bench {
@@ -72,6 +88,7 @@ impl Bench {
     fn with_divided(workers: usize, slots: usize, sizes: &[usize], few: usize, takes: Duration) -> Self {
         let fail = Arc::new(AtomicUsize::new(FINE));
         let repairs = Arc::new(AtomicBool::new(true));
+        let frames = Frames::default();
         let state = |name: &str| TensorSpec::new(name, Dtype::F32, [1.into(), "batch".into(), 1.into()]);
         let spec = GraphSpec {
             name: "step".into(),
@@ -83,9 +100,12 @@ impl Bench {
             ..GraphSpec::default()
         };
         let made = |divided| -> Factory {
-            let (fail, allowed) = (Arc::clone(&fail), Arc::clone(&repairs));
+            let (fail, allowed, frames) = (Arc::clone(&fail), Arc::clone(&repairs), Arc::clone(&frames));
             Arc::new(move || match allowed.load(Ordering::SeqCst) {
-                true => Ok(Box::new(Counting { fail: Arc::clone(&fail), divided, takes })),
+                true => {
+                    let (fail, frames) = (Arc::clone(&fail), Arc::clone(&frames));
+                    Ok(Box::new(Counting { fail, divided, takes, frames }))
+                }
                 false => Err(EngineError::Runtime("no".into())),
             })
         };
@@ -105,7 +125,7 @@ impl Bench {
         let runners = |divided, count| (0..count).map(|_| made(divided)().unwrap()).collect();
         let companions = runners(true, if few > 0 { workers } else { 0 });
         let decoder = Decoder::start(setup, runners(false, workers), companions).unwrap();
-        Self { decoder, fail, repairs }
+        Self { decoder, fail, repairs, frames }
     }
 
     fn walk(&self, steps: usize) -> Stream<(f32, f32)> {
@@ -332,6 +352,20 @@ async fn a_step_that_fails_or_panics_ends_its_streams_and_the_next_are_served() 
             counts(bench.walk(8 - off as usize)).await.unwrap();
         }
     }
+    bench.finish();
+}
+
+#[tokio::test]
+async fn streams_find_frames_of_all_sizes_made_by_the_thread_that_steps_them() {
+    let bench = Bench::new(2, &[1, 2]);
+    let seen = || std::mem::take(&mut *bench.frames.lock().unwrap());
+    let all = [1, 2].map(|rows| ("test/1/step".to_owned(), rows));
+    assert_eq!(seen(), all);
+    // Those of a new session too, before it takes any step.
+    bench.fail.store(FAIL, Ordering::SeqCst);
+    counts(bench.walk(3)).await.unwrap_err();
+    assert_eq!(counts(bench.walk(3)).await.unwrap(), upto(3));
+    assert_eq!(seen(), all);
     bench.finish();
 }
 

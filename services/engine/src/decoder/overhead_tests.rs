@@ -52,7 +52,8 @@ async fn overhead_of_a_step_beside_the_bare_graph() {
         let factory: Factory = {
             let spec = Arc::clone(&spec);
             Arc::new(move || {
-                let session = GraphSession::open(runtime, &bytes, Arc::clone(&spec), Device::Cpu, 1)?;
+                let session =
+                    GraphSession::new(runtime, &bytes, Arc::clone(&spec), Device::Cpu, 1, &Arc::default())?;
                 Ok(Box::new(session) as Box<dyn Runner>)
             })
         };

@@ -33,11 +33,19 @@ impl Sessions {
         Self { own: Framed::new(own), divided: divided.map(Framed::new) }
     }
 
+    /// To be called once by the worker that steps with them.
+    pub(super) fn record(&mut self, setup: &Setup) -> Result<(), EngineError> {
+        let all = std::iter::once(&mut self.own).chain(&mut self.divided);
+        all.into_iter().try_for_each(|framed| framed.record(&setup.spec, setup.sizes.as_slice()))
+    }
+
     /// New ones after a fault, or how long to wait before the next attempt.
     pub(super) fn anew(setup: &Setup, rebuild: &mut Rebuild) -> Result<Self, Duration> {
         rebuild.attempt(&setup.name, || -> Result<Self, EngineError> {
             let divided = setup.divided.as_ref().map(|divided| (divided.factory)()).transpose()?;
-            Ok(Self::new((setup.factory)()?, divided))
+            let mut sessions = Self::new((setup.factory)()?, divided);
+            sessions.record(setup)?;
+            Ok(sessions)
         })
     }
 

@@ -45,7 +45,7 @@ struct Worker<'a> {
 }
 
 /// Steps streams until the decoder is stopped.
-pub(super) fn serve(shared: &Shared, number: usize, sessions: Sessions) {
+pub(super) fn serve(shared: &Shared, number: usize, mut sessions: Sessions) {
     let setup = &shared.setup;
     let slots = setup.slots.div_ceil(shared.state().desks.len().max(1));
     let mut worker = Worker {
@@ -57,8 +57,16 @@ pub(super) fn serve(shared: &Shared, number: usize, sessions: Sessions) {
         ready: Vec::with_capacity(slots),
         picked: Vec::with_capacity(slots),
     };
-    let mut sessions = Some(sessions);
     let mut rebuild = Rebuild::default();
+    let recorded = sessions.record(setup);
+    let mut sessions = Some(sessions);
+    if let Err(error) = recorded {
+        tracing::error!(graph = setup.name, %error, "a session has no memory for its steps");
+        sessions = None;
+        worker.out();
+    }
+    shared.state().begun += 1;
+    shared.work.notify_all();
     loop {
         let Some(open) = sessions.as_mut() else {
             match Sessions::anew(setup, &mut rebuild) {

@@ -2,13 +2,15 @@
 
 use std::fmt::Debug;
 use std::ops::Range;
+use std::sync::Arc;
 
 use atelier_package::{Dim, Dtype, GraphSpec, Tensor, TensorData, TensorSpec};
-use ort::session::IoBinding;
+use ort::session::{IoBinding, RunOptions};
 use ort::value::PrimitiveTensorElementType;
 
-use super::binding::{bind_input, bind_output};
+use super::binding::{bind_input, bind_output, hand_over};
 use super::session::Runner;
+use super::{Device, gpu};
 use crate::EngineError;
 use crate::fault::caught;
 
@@ -17,8 +19,12 @@ pub(crate) struct Frame {
     rows: usize,
     pub(super) inputs: Vec<Numbers>,
     pub(super) outputs: Vec<Numbers>,
+    /// Where its runs are.
+    pub(super) device: Device,
     /// How the session that made this frame finds its memory.
     pub(super) binding: Option<IoBinding>,
+    /// The options of this frame's runs, which are replayed as a CUDA graph.
+    pub(super) replayed: Option<Arc<RunOptions>>,
 }
 
 /// A tensor's elements, row-major.
@@ -38,13 +44,22 @@ pub(crate) enum Memory {
 pub(crate) enum Cells<T: PrimitiveTensorElementType + Debug> {
     Ours(Vec<T>),
     Bound(ort::value::Tensor<T>),
+    /// On the device, and with us where what we write is copied from and what we read to.
+    Staged {
+        host: ort::value::Tensor<T>,
+        device: ort::value::Tensor<T>,
+        /// Whether there is anything with us that the device does not have.
+        written: bool,
+    },
 }
 
 impl<T: PrimitiveTensorElementType + Debug> Cells<T> {
     fn get(&self) -> Option<&[T]> {
         match self {
             Self::Ours(values) => Some(values),
-            Self::Bound(tensor) => tensor.try_extract_tensor().ok().map(|(_, values)| values),
+            Self::Bound(tensor) | Self::Staged { host: tensor, .. } => {
+                tensor.try_extract_tensor().ok().map(|(_, values)| values)
+            }
         }
     }
 
@@ -52,6 +67,10 @@ impl<T: PrimitiveTensorElementType + Debug> Cells<T> {
         match self {
             Self::Ours(values) => Some(values),
             Self::Bound(tensor) => tensor.try_extract_tensor_mut().ok().map(|(_, values)| values),
+            Self::Staged { host, written, .. } => {
+                *written = true;
+                host.try_extract_tensor_mut().ok().map(|(_, values)| values)
+            }
         }
     }
 }
@@ -163,7 +182,7 @@ impl Frame {
             specs.iter().map(numbers).collect::<Result<Vec<_>, EngineError>>()
         };
         let (inputs, outputs) = (side(&spec.inputs, Side::Input)?, side(&spec.outputs, Side::Output)?);
-        Ok(Self { rows, inputs, outputs, binding: None })
+        Ok(Self { rows, inputs, outputs, device: Device::Cpu, binding: None, replayed: None })
     }
 
     /// Of ordinary memory.
@@ -237,6 +256,8 @@ impl Frame {
         spec: &GraphSpec,
         pairs: impl Iterator<Item = (usize, usize)>,
     ) -> Result<(), EngineError> {
+        // What is bound is copied to the device.
+        let _beside = gpu::beside(self.device);
         for (input, output) in pairs {
             let (Some(to), Some(from)) = (self.inputs.get_mut(input), self.outputs.get_mut(output)) else {
                 return Err(broken());
@@ -244,13 +265,16 @@ impl Frame {
             if to.shape != from.shape {
                 return Err(broken());
             }
-            std::mem::swap(&mut to.memory, &mut from.memory);
+            let failed = |e: ort::Error| EngineError::Runtime(format!("{}: {e}", spec.file));
+            if hand_over(to, from).map_err(failed)? {
+                continue;
+            }
             if let Some(binding) = &mut self.binding {
                 let (to_spec, from_spec) =
                     spec.inputs.get(input).zip(spec.outputs.get(output)).ok_or_else(broken)?;
                 bind_input(binding, &to_spec.name, to)
                     .and_then(|()| bind_output(binding, &from_spec.name, from))
-                    .map_err(|e| EngineError::Runtime(format!("{}: {e}", spec.file)))?;
+                    .map_err(failed)?;
             }
         }
         Ok(())
@@ -258,27 +282,45 @@ impl Frame {
 
     /// The inputs as tensors of their own, for a runner that knows of no frames.
     pub(crate) fn inputs(&self) -> Result<Vec<Tensor>, EngineError> {
-        let whole = |numbers: &Numbers| match numbers.dtype() {
-            Dtype::F32 => numbers.whole::<f32>(),
-            Dtype::I64 => numbers.whole::<i64>(),
-        };
-        self.inputs.iter().map(|n| whole(n).ok_or_else(broken)).collect()
+        wholes(&self.inputs)
     }
 
-    /// Takes in what such a runner gave.
-    pub(crate) fn set_outputs(&mut self, outputs: &[Tensor]) -> Result<(), EngineError> {
-        if outputs.len() != self.outputs.len() {
-            return Err(broken());
-        }
-        for (numbers, output) in self.outputs.iter_mut().zip(outputs) {
-            let set = match numbers.dtype() {
-                Dtype::F32 => numbers.set::<f32>(output),
-                Dtype::I64 => numbers.set::<i64>(output),
-            };
-            set.ok_or_else(broken)?;
-        }
-        Ok(())
+    /// The outputs as tensors of their own, as the last run left them.
+    pub(super) fn outputs(&self) -> Result<Vec<Tensor>, EngineError> {
+        wholes(&self.outputs)
     }
+
+    /// Takes in all inputs of a run.
+    pub(super) fn set_inputs(&mut self, inputs: &[Tensor]) -> Result<(), EngineError> {
+        set(&mut self.inputs, inputs)
+    }
+
+    /// Takes in what a runner gave that knows of no frames.
+    pub(crate) fn set_outputs(&mut self, outputs: &[Tensor]) -> Result<(), EngineError> {
+        set(&mut self.outputs, outputs)
+    }
+}
+
+fn wholes(side: &[Numbers]) -> Result<Vec<Tensor>, EngineError> {
+    let whole = |numbers: &Numbers| match numbers.dtype() {
+        Dtype::F32 => numbers.whole::<f32>(),
+        Dtype::I64 => numbers.whole::<i64>(),
+    };
+    side.iter().map(|numbers| whole(numbers).ok_or_else(broken)).collect()
+}
+
+fn set(side: &mut [Numbers], tensors: &[Tensor]) -> Result<(), EngineError> {
+    if tensors.len() != side.len() {
+        return Err(broken());
+    }
+    for (numbers, tensor) in side.iter_mut().zip(tensors) {
+        let set = match numbers.dtype() {
+            Dtype::F32 => numbers.set::<f32>(tensor),
+            Dtype::I64 => numbers.set::<i64>(tensor),
+        };
+        set.ok_or_else(broken)?;
+    }
+    Ok(())
 }
 
 /// Which side of a graph a tensor is on.
@@ -303,13 +345,22 @@ fn broken() -> EngineError {
 
 /// A runner with the frames of the sizes that it was run at: both go when it breaks.
 pub(crate) struct Framed {
-    runner: Box<dyn Runner>,
+    // Before the runner, whose memory they have.
     frames: Vec<Frame>,
+    runner: Box<dyn Runner>,
 }
 
 impl Framed {
     pub(crate) fn new(runner: Box<dyn Runner>) -> Self {
         Self { runner, frames: Vec::new() }
+    }
+
+    /// To be called once by the thread that runs it: where runs of this runner are recorded, they are now, at all of its sizes.
+    pub(crate) fn record(&mut self, spec: &GraphSpec, sizes: &[usize]) -> Result<(), EngineError> {
+        if self.runner.record() {
+            sizes.iter().try_for_each(|rows| self.frame(spec, *rows).map(drop))?;
+        }
+        Ok(())
     }
 
     /// The runner, for what cannot be framed.

@@ -1,6 +1,7 @@
 //! One ONNX Runtime session over one graph, held to what the package says about it.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,12 +9,13 @@ use atelier_package::{Bindings, Dim, Dtype, GraphSpec, Tensor, TensorData, Tenso
 use ort::ep::ArenaExtendStrategy;
 use ort::ep::cuda::ConvAlgorithmSearch;
 use ort::session::builder::SessionBuilder;
-use ort::session::{RunOptions, Session, SessionInputValue, SessionOutputs};
+use ort::session::{Session, SessionInputValue, SessionOutputs};
 use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
 
-use super::binding::{Allocators, bind_inputs};
+use super::binding::{Allocators, bind_inputs, fetch, stage};
 use super::frame::Frame;
-use super::{Device, Runtime};
+use super::stop::{Stop, StopOptions};
+use super::{Device, Runtime, cuda_graph, gpu};
 use crate::EngineError;
 
 /// Something that computes the outputs of a graph from its inputs, one call at a time.
@@ -29,8 +31,13 @@ pub(crate) trait Runner: Send {
         None
     }
 
+    /// From now on this thread runs it, and frames are recorded where they can be. Says whether they are.
+    fn record(&mut self) -> bool {
+        false
+    }
+
     /// Memory for runs of so many rows of a graph of which nothing but the batch is open.
-    fn frame(&self, spec: &GraphSpec, rows: usize) -> Result<Frame, EngineError> {
+    fn frame(&mut self, spec: &GraphSpec, rows: usize) -> Result<Frame, EngineError> {
         Frame::plain(spec, rows)
     }
 
@@ -41,68 +48,98 @@ pub(crate) trait Runner: Send {
     }
 }
 
-/// Stops the run of a [`Runner`] from another thread.
-pub(crate) trait Stop: Send + Sync {
-    /// The run that is under way, or else the next one, ends in an error as soon as it can: ONNX Runtime looks
-    /// between the nodes of a graph.
-    fn stop(&self);
-
-    /// Lets runs go on again. Returns whether they were stopped.
-    fn reset(&self) -> bool;
-}
-
-/// [`Stop`] by the options that a session's runs share.
-struct StopOptions {
-    options: RunOptions,
-    stopped: AtomicBool,
-}
-
-impl Stop for StopOptions {
-    fn stop(&self) {
-        match self.options.terminate() {
-            Ok(()) => self.stopped.store(true, Ordering::Release),
-            Err(error) => tracing::warn!(%error, "a run cannot be stopped"),
-        }
-    }
-
-    fn reset(&self) -> bool {
-        let stopped = self.stopped.swap(false, Ordering::AcqRel);
-        if stopped && let Err(error) = self.options.unterminate() {
-            tracing::error!(%error, "a session cannot be used again after a run was stopped");
-        }
-        stopped
-    }
-}
-
 /// Makes the runner of a worker, at first and after a fault.
 pub(crate) type Factory = Arc<dyn Fn() -> Result<Box<dyn Runner>, EngineError> + Send + Sync>;
 
 /// A session whose inputs and outputs are those of its spec.
 pub(crate) struct GraphSession {
-    session: Session,
+    /// There until it is dropped.
+    open: Option<Open>,
     spec: Arc<GraphSpec>,
     device: Device,
-    allocators: Allocators,
+    /// Whether frames are made by the thread that runs them, which alone can record them.
+    settled: bool,
+    /// Whether runs of frames are replayed as CUDA graphs. For all sessions over a graph: where one cannot be recorded it is
+    /// tried no more.
+    replays: Arc<AtomicBool>,
     stop: Arc<StopOptions>,
+}
+
+/// A session and what gets its memory, which keeps it alive.
+struct Open {
+    session: Session,
+    allocators: Allocators,
 }
 
 impl GraphSession {
     /// Opens a session with `threads` threads that sleep when idle, and compares the graph with its spec.
-    pub(crate) fn open(
+    pub(crate) fn new(
         runtime: &Runtime,
         onnx: &[u8],
         spec: Arc<GraphSpec>,
         device: Device,
         threads: usize,
+        replays: &Arc<AtomicBool>,
     ) -> Result<Self, EngineError> {
-        let session = build(runtime, onnx, device, threads)
-            .map_err(|message| EngineError::Package(format!("{}: {message}", spec.file)))?;
+        let _beside = gpu::beside(device);
+        let wrong = |message: String| EngineError::Package(format!("{}: {message}", spec.file));
+        let failed = |e: ort::Error| EngineError::Runtime(format!("{}: {e}", spec.file));
+        let mut replayed = replays.load(Ordering::Acquire);
+        let session = match build(runtime, onnx, device, threads, replayed) {
+            Err(message) if replayed => {
+                unrecorded(replays, &spec, &message);
+                replayed = false;
+                build(runtime, onnx, device, threads, false)
+            }
+            built => built,
+        };
+        let session = session.map_err(wrong)?;
         compare(&spec.file, "inputs", &spec.inputs, session.inputs())?;
         compare(&spec.file, "outputs", &spec.outputs, session.outputs())?;
-        let options = RunOptions::new().map_err(|e| EngineError::Runtime(e.to_string()))?;
-        let stop = Arc::new(StopOptions { options, stopped: AtomicBool::new(false) });
-        let allocators = Allocators::of(&session, device);
-        Ok(Self { session, spec, device, allocators, stop })
+        let stop = Arc::new(StopOptions::new(replayed).map_err(failed)?);
+        let allocators = Allocators::of(&session, device, replayed).map_err(failed)?;
+        let (open, replays) = (Some(Open { session, allocators }), Arc::clone(replays));
+        Ok(Self { open, spec, device, settled: false, replays, stop })
+    }
+
+    fn open(&self) -> Result<&Open, EngineError> {
+        self.open.as_ref().ok_or_else(gone)
+    }
+
+    fn failed(&self, error: &dyn Display) -> EngineError {
+        EngineError::Runtime(format!("{}: {error}", self.spec.file))
+    }
+
+    /// A frame whose runs are replayed, once that was seen to give what other runs give.
+    fn replayed(&mut self, spec: &GraphSpec, rows: usize) -> Result<Frame, EngineError> {
+        let _alone = gpu::alone(self.device);
+        let mut frame = self.open()?.frame(spec, rows, true)?;
+        frame.replayed = Some(self.stop.recorded().map_err(|e| self.failed(&e))?);
+        cuda_graph::prove(&mut Unguarded(self), spec, &mut frame)?;
+        Ok(frame)
+    }
+}
+
+/// Nothing over this graph is recorded any more.
+fn unrecorded(replays: &AtomicBool, spec: &GraphSpec, error: &dyn Display) {
+    replays.store(false, Ordering::Release);
+    tracing::warn!(graph = spec.file, %error, "no CUDA graph: kernels are launched one by one");
+}
+
+impl Open {
+    fn frame(&self, spec: &GraphSpec, rows: usize, replayed: bool) -> Result<Frame, EngineError> {
+        self.allocators.frame(&self.session, spec, rows, replayed)
+    }
+}
+
+fn gone() -> EngineError {
+    EngineError::Runtime("the session is closed".into())
+}
+
+impl Drop for GraphSession {
+    fn drop(&mut self) {
+        let _beside = gpu::beside(self.device);
+        drop(self.open.take());
     }
 }
 
@@ -113,7 +150,8 @@ pub(crate) fn bare<T>(
     device: Device,
     read: impl FnOnce(&[Outlet], &[Outlet]) -> T,
 ) -> Result<T, EngineError> {
-    let session = build(runtime, onnx, device, 1).map_err(EngineError::Package)?;
+    let _beside = gpu::beside(device);
+    let session = build(runtime, onnx, device, 1, false).map_err(EngineError::Package)?;
     Ok(read(session.inputs(), session.outputs()))
 }
 
@@ -131,7 +169,7 @@ impl Loose {
         inputs: &[TensorSpec],
         outputs: &[(String, Dtype)],
     ) -> Result<Self, EngineError> {
-        let session = build(runtime, onnx, Device::Cpu, 1).map_err(EngineError::Package)?;
+        let session = build(runtime, onnx, Device::Cpu, 1, false).map_err(EngineError::Package)?;
         let outputs = outputs.iter().map(|(name, dtype)| TensorSpec::new(name, *dtype, [])).collect();
         Ok(Self { session, spec: GraphSpec { inputs: inputs.to_vec(), outputs, ..GraphSpec::default() } })
     }
@@ -156,7 +194,13 @@ fn extract(outputs: &SessionOutputs<'_>, spec: &TensorSpec) -> Result<Tensor, St
     tensor.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
 }
 
-fn build(runtime: &Runtime, onnx: &[u8], device: Device, threads: usize) -> Result<Session, String> {
+fn build(
+    runtime: &Runtime,
+    onnx: &[u8],
+    device: Device,
+    threads: usize,
+    replayed: bool,
+) -> Result<Session, String> {
     let text = |e: ort::Error<SessionBuilder>| e.to_string();
     let mut builder = Session::builder(&runtime.environment).map_err(|e| e.to_string())?;
     builder = builder.with_intra_threads(threads).map_err(text)?;
@@ -176,6 +220,7 @@ fn build(runtime: &Runtime, onnx: &[u8], device: Device, threads: usize) -> Resu
             .with_conv_algorithm_search(ConvAlgorithmSearch::Heuristic)
             .with_arena_extend_strategy(ArenaExtendStrategy::SameAsRequested)
             .with_tf32(false)
+            .with_cuda_graph(replayed)
             .build()
             .error_on_failure();
         builder = builder.with_execution_providers([cuda]).map_err(|e| refused(&e))?;
@@ -235,44 +280,77 @@ fn values<'a>(spec: &'a GraphSpec, inputs: &'a [Tensor]) -> Result<Values<'a>, o
     Ok(values)
 }
 
+/// A session that is run by one who sees to it that no recording is broken.
+struct Unguarded<'a>(&'a mut GraphSession);
+
 impl Runner for GraphSession {
     fn stop(&self) -> Option<Arc<dyn Stop>> {
         Some(Arc::clone(&self.stop) as Arc<dyn Stop>)
     }
 
-    fn frame(&self, spec: &GraphSpec, rows: usize) -> Result<Frame, EngineError> {
-        self.allocators.frame(&self.session, spec, rows)
+    fn record(&mut self) -> bool {
+        self.settled = true;
+        self.replays.load(Ordering::Acquire)
+    }
+
+    fn frame(&mut self, spec: &GraphSpec, rows: usize) -> Result<Frame, EngineError> {
+        if self.settled && self.replays.load(Ordering::Acquire) {
+            match self.replayed(spec, rows) {
+                Ok(frame) => return Ok(frame),
+                Err(error) => unrecorded(&self.replays, spec, &error),
+            }
+        }
+        let _beside = gpu::beside(self.device);
+        self.open()?.frame(spec, rows, false)
     }
 
     fn run_frame(&mut self, frame: &mut Frame) -> Result<(), EngineError> {
-        let failed = |e: ort::Error| EngineError::Runtime(format!("{}: {e}", self.spec.file));
-        let foreign = || EngineError::Runtime("a frame of another runner".into());
-        let mut binding = frame.binding.take().ok_or_else(foreign)?;
-        let mut run = || {
-            if self.device != Device::Cpu {
-                // Binding is what copies to the device.
-                bind_inputs(&mut binding, &self.spec, frame)?;
-            }
-            self.session.run_binding_with_options(&binding, &self.stop.options).map(drop)
-        };
-        let result = run().map_err(failed);
-        // A run that was stopped is no fault: the next one is bound as this was.
-        frame.binding = Some(binding);
-        result
+        let _beside = gpu::beside(self.device);
+        Unguarded(self).run_frame(frame)
     }
 
     fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
-        let file = &self.spec.file;
+        let _beside = gpu::beside(self.device);
+        Unguarded(self).run(inputs)
+    }
+}
+
+impl Runner for Unguarded<'_> {
+    fn run_frame(&mut self, frame: &mut Frame) -> Result<(), EngineError> {
+        let of = &mut *self.0;
+        let foreign = || EngineError::Runtime("a frame of another runner".into());
+        let mut binding = frame.binding.take().ok_or_else(foreign)?;
+        let session = &mut of.open.as_mut().ok_or_else(gone)?.session;
+        let mut run = || {
+            if let Some(options) = frame.replayed.clone() {
+                stage(frame)?;
+                session.run_binding_with_options(&binding, &options)?;
+                return fetch(frame);
+            }
+            if of.device != Device::Cpu {
+                // Binding is what copies to the device.
+                bind_inputs(&mut binding, &of.spec, frame)?;
+            }
+            session.run_binding_with_options(&binding, &of.stop.options).map(drop)
+        };
+        let result = run();
+        // A run that was stopped is no fault: the next one is bound as this was.
+        frame.binding = Some(binding);
+        result.map_err(|e| of.failed(&e))
+    }
+
+    fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
+        let GraphSession { open, spec, stop, .. } = &mut *self.0;
+        let (session, file) = (&mut open.as_mut().ok_or_else(gone)?.session, &spec.file);
         let failed = |e: ort::Error| EngineError::Runtime(format!("{file}: {e}"));
-        let values = values(&self.spec, inputs).map_err(failed)?;
-        let outputs = self.session.run_with_options(values, &self.stop.options).map_err(failed)?;
+        let values = values(spec, inputs).map_err(failed)?;
+        let outputs = session.run_with_options(values, &stop.options).map_err(failed)?;
         let mut bindings = Bindings::new();
-        for (spec, tensor) in self.spec.inputs.iter().zip(inputs) {
+        for (spec, tensor) in spec.inputs.iter().zip(inputs) {
             // Inputs were checked before they were queued: this only binds the symbols.
             let _ = spec.check_shape(tensor, &mut bindings);
         }
-        self.spec
-            .outputs
+        spec.outputs
             .iter()
             .map(|spec| {
                 let wrong =
@@ -290,104 +368,5 @@ fn sizes(shape: &[i64]) -> Vec<usize> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use atelier_package::{Package, Repository, StatePair};
-
-    use super::*;
-
-    /// A session over a stateless graph of the tests, with its golden inputs.
-    fn session() -> (GraphSession, Vec<Tensor>) {
-        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models");
-        let repository = Repository::scan(&models).unwrap();
-        let package = repository.latest().find(|p| p.manifest().graphs.iter().any(|g| !g.is_step())).unwrap();
-        let spec = Arc::new(package.manifest().graphs.iter().find(|g| !g.is_step()).unwrap().clone());
-        let onnx = package.graph_bytes(&spec.name).unwrap();
-        let runtime = Runtime::load(None).unwrap();
-        let session = GraphSession::open(runtime, &onnx, Arc::clone(&spec), Device::Cpu, 1).unwrap();
-        let case = &package.golden().cases[&spec.name];
-        (session, spec.inputs.iter().map(|s| case.inputs[&s.name].clone()).collect())
-    }
-
-    fn put(frame: &mut Frame, inputs: &[Tensor]) {
-        for (input, tensor) in inputs.iter().enumerate() {
-            frame.put(input, 0, tensor, 0..tensor.shape()[0]).unwrap();
-        }
-    }
-
-    #[test]
-    fn a_frame_gives_the_bits_of_tensors_and_what_is_put_into_it_next_counts() {
-        let (mut session, inputs) = session();
-        let spec = Arc::clone(&session.spec);
-        let rows = inputs[0].shape()[0];
-        let mut frame = session.frame(&spec, rows).unwrap();
-        let zeros: Vec<Tensor> = frame.inputs().unwrap();
-        assert_ne!(inputs, zeros, "what a frame begins with");
-        for inputs in [&inputs, &zeros, &inputs] {
-            put(&mut frame, inputs);
-            session.run_frame(&mut frame).unwrap();
-            assert_eq!(frame.take(0..rows).unwrap(), session.run(inputs).unwrap());
-        }
-    }
-
-    #[test]
-    fn states_that_are_carried_over_give_the_bits_of_states_that_are_copied() {
-        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models");
-        let repository = Repository::scan(&models).unwrap();
-        let graphs = |p: &Package| p.manifest().graphs.iter().find(|g| !g.state.is_empty()).cloned();
-        let (package, spec) = repository.latest().find_map(|p| Some((p, Arc::new(graphs(p)?)))).unwrap();
-        let onnx = package.graph_bytes(&spec.name).unwrap();
-        let runtime = Runtime::load(None).unwrap();
-        let mut session = GraphSession::open(runtime, &onnx, Arc::clone(&spec), Device::Cpu, 1).unwrap();
-        let mut frame = session.frame(&spec, 2).unwrap();
-        let mut inputs = frame.inputs().unwrap();
-        let ends = |pair: &StatePair| {
-            let input = spec.inputs.iter().position(|s| s.name == pair.input);
-            Some((input?, spec.outputs.iter().position(|s| s.name == pair.output)?))
-        };
-        let pairs: Vec<_> = spec.state.iter().map(|pair| ends(pair).unwrap()).collect();
-        let mut last = Vec::new();
-        for step in 0..4 {
-            let outputs = session.run(&inputs).unwrap();
-            session.run_frame(&mut frame).unwrap();
-            for (i, output) in outputs.iter().enumerate() {
-                assert_eq!(
-                    frame.output::<f32>(i).unwrap(),
-                    output.as_f32().unwrap(),
-                    "step {step}, output {i}"
-                );
-            }
-            assert_ne!(outputs, last, "every step changes what is remembered");
-            frame.carry(&spec, pairs.iter().copied()).unwrap();
-            pairs.iter().for_each(|(input, output)| inputs[*input] = outputs[*output].clone());
-            last = outputs;
-        }
-    }
-
-    #[test]
-    fn a_frame_that_is_bound_to_no_session_is_not_run() {
-        let (mut session, _) = session();
-        let mut plain = Frame::plain(&session.spec, 1).unwrap();
-        assert!(session.run_frame(&mut plain).is_err());
-    }
-
-    #[test]
-    fn a_stopped_run_ends_in_an_error_and_after_a_reset_the_session_runs_again() {
-        let (mut session, inputs) = session();
-        let before = session.run(&inputs).unwrap();
-        let spec = Arc::clone(&session.spec);
-        let mut frame = session.frame(&spec, inputs[0].shape()[0]).unwrap();
-        put(&mut frame, &inputs);
-        let stop = session.stop().unwrap();
-        assert!(!stop.reset(), "nobody stopped it");
-        stop.stop();
-        for error in [session.run(&inputs).unwrap_err(), session.run_frame(&mut frame).unwrap_err()] {
-            assert!(matches!(&error, EngineError::Runtime(why) if why.contains("terminate")), "{error}");
-        }
-        assert!(stop.reset());
-        assert_eq!(session.run(&inputs).unwrap(), before);
-        session.run_frame(&mut frame).unwrap();
-        assert_eq!(frame.take(0..inputs[0].shape()[0]).unwrap(), before);
-    }
-}
+#[path = "session_tests.rs"]
+mod tests;

@@ -141,6 +141,10 @@ fn a_config_that_cannot_work_is_refused_by_name() {
     let e = |config: Config| Engine::load(&config, &[]).unwrap_err().to_string();
     assert_eq!(e(Config { slots: 0, ..Config::default() }), "slots: is 0, but 1 to 4096 is right");
     assert_eq!(e(Config { queue_rows: 0, ..Config::default() }), "queue_rows: is 0, but at least 1 is right");
+    assert_eq!(
+        e(Config { cuda_graphs: true, ..Config::default() }),
+        "cuda_graphs: is true, but on the processor there are none: `device` cuda or false is right"
+    );
     let delay = Duration::from_secs(2);
     assert_eq!(
         e(Config { max_queue_delay: delay, ..Config::default() }),
