@@ -6,6 +6,7 @@
 
 mod bare;
 mod closed;
+mod device;
 mod infer;
 mod limit;
 mod machine;
@@ -30,6 +31,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use atelier_engine::Device;
 use clap::{Parser, ValueEnum};
 
 use report::Report;
@@ -38,7 +40,7 @@ use server::Program;
 /// How fast the fleet is, beside what it could be.
 #[derive(Debug, Parser)]
 struct Cli {
-    /// What to measure; all of it where nothing is said
+    /// What to measure; where nothing is said all of it but `device`, which wants a GPU
     groups: Vec<Group>,
     /// The program `atelier`, built in release
     #[arg(long, value_name = "FILE")]
@@ -55,6 +57,9 @@ struct Cli {
     /// A Python that has PyTriton
     #[arg(long, value_name = "FILE")]
     triton: Option<PathBuf>,
+    /// The device that `device` is about: cuda, cuda:N or cpu
+    #[arg(long, default_value = "cuda")]
+    device: Device,
     /// How many rounds the medians are of
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
     rounds: u16,
@@ -86,6 +91,8 @@ enum Group {
     Peers,
     /// What metrics cost beside a request
     Telemetry,
+    /// Every shipped graph on a GPU beside the processor
+    Device,
 }
 
 /// What all measurements share.
@@ -118,7 +125,8 @@ async fn run(cli: Cli) -> Result<()> {
         rounds: cli.rounds.into(),
         time: Duration::from_secs_f64(cli.seconds),
     };
-    let groups = if cli.groups.is_empty() { Group::value_variants().to_vec() } else { cli.groups };
+    let usual = Group::value_variants().iter().copied().filter(|group| *group != Group::Device).collect();
+    let groups = if cli.groups.is_empty() { usual } else { cli.groups };
     let mut report = Report::new(settings.rounds, cli.seconds);
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}\n", report.heading())?;
@@ -130,6 +138,7 @@ async fn run(cli: Cli) -> Result<()> {
             Group::Parity => parity::measure(&settings, &runtime).await?,
             Group::Peers => peers::measure(&settings, &runtime).await?,
             Group::Telemetry => telemetry::measure(&settings, &runtime).await?,
+            Group::Device => device::measure(&settings, cli.device).await?,
         };
         writeln!(out, "{}", table.markdown())?;
         report.tables.push(table);

@@ -18,6 +18,13 @@ struct Counts {
 }
 
 impl Counts {
+    fn of(predicted: &Mask, truth: &Mask) -> Self {
+        let pairs = || predicted.pixels().iter().zip(truth.pixels());
+        let both = pairs().filter(|(p, t)| **p && **t).count();
+        let either = pairs().filter(|(p, t)| **p || **t).count();
+        Self { both, either }
+    }
+
     fn iou(self) -> f64 {
         if self.either == 0 { 1.0 } else { self.both as f64 / self.either as f64 }
     }
@@ -32,10 +39,13 @@ impl Counts {
 impl Overlap {
     /// Adds an image; both masks have its size.
     pub fn add(&mut self, predicted: &Mask, truth: &Mask) {
-        let pairs = || predicted.pixels().iter().zip(truth.pixels());
-        let both = pairs().filter(|(p, t)| **p && **t).count();
-        let either = pairs().filter(|(p, t)| **p || **t).count();
-        self.images.push(Counts { both, either });
+        self.images.push(Counts::of(predicted, truth));
+    }
+
+    /// Adds an image by the one of several masks that is most like the truth. Nothing is added without a mask.
+    pub fn add_best(&mut self, predicted: impl Iterator<Item = Mask>, truth: &Mask) {
+        let counts = predicted.map(|mask| Counts::of(&mask, truth));
+        self.images.extend(counts.max_by(|a, b| a.iou().total_cmp(&b.iou())));
     }
 
     fn mean(&self, of: impl Fn(Counts) -> f64) -> f64 {
@@ -92,5 +102,13 @@ mod tests {
         assert!((overlap.pooled_iou() - 9.0 / 11.0).abs() < 1e-12);
         // Sorted 1/3, 1, 1: a quarter of the way lies between the first two.
         assert!((overlap.iou_quantile(0.25) - (1.0 / 3.0 + 1.0) / 2.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn of_several_masks_the_one_that_is_most_like_the_truth_counts() {
+        let mut overlap = Overlap::default();
+        let truth = mask([1, 1, 0, 0, 0, 0, 0, 0]);
+        overlap.add_best([[1; 8], [1, 1, 1, 0, 0, 0, 0, 0], [0; 8]].map(mask).into_iter(), &truth);
+        assert!((overlap.iou() - 2.0 / 3.0).abs() < 1e-12);
     }
 }

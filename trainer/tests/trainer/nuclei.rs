@@ -106,6 +106,7 @@ fn a_run_becomes_a_package_whose_masks_are_those_of_the_annotators() {
     let iou = figure("iou");
     assert!(iou.value > 0.6, "{report}");
     assert_eq!(iou.baselines.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["otsu", "pixel_ridge"]);
+    assert!(figure("iou_at_best_thresholds").value >= iou.value, "{report}");
     assert!(figure("dice").value > iou.value && figure("iou_of_eight").value > 0.6, "{report}");
 
     let Some(Exhibit::Picture { png, .. }) = exhibit::make(&package, &fixtures(), runtime()).unwrap() else {
