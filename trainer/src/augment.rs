@@ -11,10 +11,6 @@ pub struct Augmentation {
     pub mirror: f64,
     /// Moved by up to this part of the size, both ways.
     pub shift: f64,
-    /// Moved by whole pixels, so that none is interpolated: who is to tell photographs from what a network draws finds it
-    /// by the finest detail first, and that is what interpolation takes away.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub whole_pixels: bool,
     /// Enlarged by up to this part: at 0.5 a picture may show only the middle half of its width.
     pub zoom: f64,
     /// Turned by up to this many degrees.
@@ -49,9 +45,6 @@ impl Augmentation {
         if !(0.0..=180.0).contains(&self.degrees) {
             return Err(format!("{at}.degrees is {}, it must lie in [0, 180]", self.degrees));
         }
-        if self.whole_pixels && (self.zoom > 0.0 || self.degrees > 0.0) {
-            return Err(format!("{at}.whole_pixels is true: {at}.zoom and {at}.degrees must be 0 with it"));
-        }
         Ok(())
     }
 
@@ -69,14 +62,8 @@ impl Augmentation {
         let side = 1.0 - draw.chance(self.mirror) * 2.0;
         let (cos, sin) = (angle.cos() * &scale, angle.sin() * &scale);
         // Coordinates run from -1 to 1: a shift by the whole size is 2.
-        let shift = |size: i64| {
-            let shift = draw.about(0.0, 2.0 * self.shift);
-            let pixels = size as f64 / 2.0;
-            if self.whole_pixels { (shift * pixels).round() / pixels } else { shift }
-        };
-        let (height, width) = (images.size()[2], images.size()[3]);
-        let across = Tensor::stack(&[&cos * &side, -&sin, shift(width)], 1);
-        let down = Tensor::stack(&[sin * side, cos, shift(height)], 1);
+        let across = Tensor::stack(&[&cos * &side, -&sin, draw.about(0.0, 2.0 * self.shift)], 1);
+        let down = Tensor::stack(&[sin * side, cos, draw.about(0.0, 2.0 * self.shift)], 1);
         let grid = Tensor::affine_grid_generator(&Tensor::stack(&[across, down], 1), images.size(), false);
         let (bilinear, reflected) = (0, 2);
         images.grid_sampler(&grid, bilinear, reflected, false)

@@ -17,16 +17,14 @@ pub enum Part {
     Judge,
 }
 
-/// A parameter, as a constant to a judge.
-pub fn taken(x: &Tensor, part: Part) -> Tensor {
+fn taken(x: &Tensor, part: Part) -> Tensor {
     match part {
         Part::Player => x.shallow_clone(),
         Part::Judge => x.detach(),
     }
 }
 
-/// A weight, spectrally normalised where it is bounded.
-pub fn bounded(weight: &Tensor, bound: Option<&Spectral>, part: Part) -> Tensor {
+fn bounded(weight: &Tensor, bound: Option<&Spectral>, part: Part) -> Tensor {
     let weight = taken(weight, part);
     bound.map_or_else(|| weight.shallow_clone(), |b| b.normalise(&weight, part == Part::Player))
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use crate::adversarial::critic::{CriticConv2d, Part, bounded, leaky, taken, with_group_deviation};
+use crate::adversarial::critic::{CriticConv2d, Part, leaky, with_group_deviation};
 use crate::adversarial::spectral::Spectral;
 use crate::layers::{Conv2d, Linear};
 use crate::ops::Ops;
@@ -19,8 +19,6 @@ const TENS: i64 = 10;
 pub struct FaceCriticConfig {
     /// Channels at half the face's size; twice and four times as many in the smaller maps.
     pub width: usize,
-    /// Spectral normalisation of all weights. Beside a penalty on its slope, it keeps a critic from ever being sure.
-    pub spectral: bool,
     /// Faces that are compared with each other; 0 judges every face on its own.
     pub group: usize,
 }
@@ -40,16 +38,16 @@ impl FaceCriticConfig {
     }
 }
 
-/// The network: a projection discriminator (Miyato and Koyama 2018) whose condition is an age, with spectral
-/// normalisation (Miyato et al. 2018) or without.
+/// The network: a projection discriminator (Miyato and Koyama 2018) with spectral normalisation (Miyato et
+/// al. 2018), whose condition is an age.
 pub struct FaceCritic {
     enter: CriticConv2d,
     downs: Vec<CriticConv2d>,
     features: CriticConv2d,
     score: Linear,
-    score_bound: Option<Spectral>,
+    score_bound: Spectral,
     table: Tensor,
-    table_bound: Option<Spectral>,
+    table_bound: Spectral,
     group: i64,
 }
 
@@ -60,7 +58,7 @@ impl FaceCritic {
         let mut conv = |name: &str, inputs, outputs, size, stride| {
             let layer = Conv2d::new(store, &format!("critic.{name}"), inputs, outputs, size, stride, 1.0);
             // Half the size exactly, where an even kernel halves.
-            CriticConv2d::new(store, Conv2d { padding: 1, ..layer }, config.spectral)
+            CriticConv2d::new(store, Conv2d { padding: 1, ..layer }, true)
         };
         let enter = conv("enter", 12, w, 3, 1);
         let widths = [w, 2 * w, 4 * w, 4 * w];
@@ -73,9 +71,9 @@ impl FaceCritic {
             downs,
             features,
             score,
-            score_bound: config.spectral.then(|| Spectral::new(store, "critic.score", 1)),
+            score_bound: Spectral::new(store, "critic.score", 1),
             table: store.parameter("critic.ages.weight", &[TENS as usize, 4 * w], Init::Normal(deviation)),
-            table_bound: config.spectral.then(|| Spectral::new(store, "critic.ages", TENS as usize)),
+            table_bound: Spectral::new(store, "critic.ages", TENS as usize),
             group: config.group as i64,
         }
     }
@@ -93,16 +91,13 @@ impl FaceCritic {
             x = with_group_deviation(&x, self.group);
         }
         let x = leaky(&self.features.apply(ops, &x, part)).to_kind(Kind::Float);
-        let over = [2i64, 3];
-        // Weights that are bounded need the sum of all places to have a say, free ones begin too loud with it.
-        let pooled = match self.score_bound {
-            Some(_) => x.sum_dim_intlist(over.as_slice(), false, Kind::Float),
-            None => x.mean_dim(over.as_slice(), false, Kind::Float),
-        };
-        let weight = bounded(&self.score.weight, self.score_bound.as_ref(), part);
-        let table = bounded(&self.table, self.table_bound.as_ref(), part);
+        let sums = x.sum_dim_intlist([2i64, 3].as_slice(), false, Kind::Float);
+        let player = part == Part::Player;
+        let taken = |x: &Tensor| if player { x.shallow_clone() } else { x.detach() };
+        let weight = self.score_bound.normalise(&taken(&self.score.weight), player);
+        let table = self.table_bound.normalise(&taken(&self.table), player);
         let rows = weight + tens(ages).matmul(&table);
-        (pooled * rows).sum_dim_intlist([1i64].as_slice(), false, Kind::Float) + taken(&self.score.bias, part)
+        (sums * rows).sum_dim_intlist([1i64].as_slice(), false, Kind::Float) + taken(&self.score.bias)
     }
 }
 

@@ -10,12 +10,11 @@ pub mod novelty;
 pub mod sampler;
 mod strangers;
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use atelier_package::{Manifest, Novelty};
 use serde::{Deserialize, Serialize};
-use tch::{Device, Tensor};
+use tch::Device;
 
 use super::{Loss, Recipe, RecipeConfig, Turn};
 use crate::data::DataError;
@@ -24,7 +23,7 @@ use crate::graphs::Exportable;
 use crate::ops::eager::{Eager, Precision};
 use crate::picture::Grid;
 use crate::random;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 /// Faces in a row of the grid.
 pub(super) const COLUMNS: usize = 12;
@@ -53,11 +52,6 @@ pub(super) trait FaceFamily {
     }
     /// The loss of a turn, f32, with `ops` in the recipe's precision.
     fn loss(&mut self, ops: &mut Eager, faces: &Batch, step: u64, turn: usize) -> Loss;
-    /// What the parameters begin with that are taken over where the recipe starts from another run. The others start
-    /// afresh.
-    fn taken_over(&self) -> &'static str {
-        ""
-    }
     /// Called after a turn's parameters have moved.
     fn after(&mut self, _turn: usize) {}
     /// Figures on faces that are not trained on.
@@ -146,14 +140,6 @@ impl<F: FaceFamily> Recipe for FaceRecipe<F> {
 
     fn store_mut(&mut self) -> &mut Store {
         &mut self.store
-    }
-
-    fn start_from(&mut self, earlier: &HashMap<String, Tensor>) -> Result<(), StoreError> {
-        let prefix = self.family.taken_over();
-        let fresh = self.store.named().into_iter().filter(|(name, _)| !name.starts_with(prefix));
-        let taken = earlier.iter().filter(|(name, _)| name.starts_with(prefix));
-        let values = taken.map(|(name, value)| (name.clone(), value.shallow_clone())).chain(fresh).collect();
-        self.store.load(&values)
     }
 
     fn steps_per_epoch(&self) -> u64 {

@@ -160,11 +160,6 @@ impl FaceFamily for SamplerFamily {
         ]
     }
 
-    /// A critic of another kind would do as well, and begins as one that knows nothing.
-    fn taken_over(&self) -> &'static str {
-        "sampler."
-    }
-
     fn loss(&mut self, ops: &mut Eager, faces: &Batch, step: u64, turn: usize) -> Loss {
         if turn == 0 { self.sampler_loss(ops, faces, step) } else { self.critic_loss(ops, faces, step) }
     }
