@@ -30,7 +30,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use atelier_engine::Device;
 use clap::{Parser, ValueEnum};
 
@@ -117,7 +117,6 @@ async fn main() -> std::process::ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<()> {
-    let runtime = raw::Runtime::load(&cli.onnxruntime)?;
     let settings = Settings {
         program: Program { path: cli.program, onnxruntime: cli.onnxruntime },
         models: cli.models,
@@ -127,17 +126,24 @@ async fn run(cli: Cli) -> Result<()> {
     };
     let usual = Group::value_variants().iter().copied().filter(|group| *group != Group::Device).collect();
     let groups = if cli.groups.is_empty() { usual } else { cli.groups };
+    let alone = groups == [Group::Device];
+    ensure!(
+        alone || !groups.contains(&Group::Device),
+        "device is measured in a run of its own: its engine loads ONNX Runtime itself, which a process does once"
+    );
+    let runtime = if alone { None } else { Some(raw::Runtime::load(&settings.program.onnxruntime)?) };
+    let runtime = || runtime.as_ref().context("ONNX Runtime is not loaded");
     let mut report = Report::new(settings.rounds, cli.seconds);
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}\n", report.heading())?;
     for group in groups {
         let table = match group {
-            Group::Limit => limit::measure(&settings, &runtime).await?,
-            Group::Streams => streams::measure(&settings, &runtime).await?,
+            Group::Limit => limit::measure(&settings, runtime()?).await?,
+            Group::Streams => streams::measure(&settings, runtime()?).await?,
             Group::Overload => overload::measure(&settings).await?,
-            Group::Parity => parity::measure(&settings, &runtime).await?,
-            Group::Peers => peers::measure(&settings, &runtime).await?,
-            Group::Telemetry => telemetry::measure(&settings, &runtime).await?,
+            Group::Parity => parity::measure(&settings, runtime()?).await?,
+            Group::Peers => peers::measure(&settings, runtime()?).await?,
+            Group::Telemetry => telemetry::measure(&settings, runtime()?).await?,
             Group::Device => device::measure(&settings, cli.device).await?,
         };
         writeln!(out, "{}", table.markdown())?;
