@@ -78,6 +78,7 @@ impl GraphHandle {
                 setup,
                 state: Mutex::new(state),
                 work: Condvar::new(),
+                end: Condvar::new(),
                 healthy: AtomicUsize::new(workers),
                 broken: AtomicUsize::new(0),
                 workers,
@@ -275,6 +276,7 @@ impl GraphHandle {
         self.shared.step(&mut state, Event::Abort);
         drop(state);
         self.shared.work.notify_all();
+        self.shared.end.notify_all();
         let threads = std::mem::take(&mut *self.shared.threads());
         for thread in threads {
             if thread.join().is_err() {

@@ -20,6 +20,10 @@ const FORGET: f64 = 0.01;
 /// A larger batch must be cheaper by this part of the cost: the first in it waits for the last.
 const WORTH: f64 = 0.03;
 
+/// Rows are spread over workers that have nothing else to do where all batches together then cost no more than this part
+/// above one after the other: they are done in a fraction of the time.
+const SPREAD: f64 = 0.1;
+
 /// The seconds that batches take, by their size.
 #[derive(Debug, Clone)]
 pub(crate) struct Costs {
@@ -85,6 +89,17 @@ impl Costs {
         let seconds = |(n, seconds): &(usize, Option<f64>)| seconds.unwrap_or_else(|| self.line().at(*n));
         let best = self.best.get(rows).map(|best| best.seconds);
         batch.map(seconds).zip(best).is_some_and(|(one, best)| one <= best * (1.0 + WORTH))
+    }
+
+    /// How many of so many waiting rows are for one of several idle workers: its share, if that is about as cheap as to
+    /// have it run all of them.
+    pub(crate) fn share(&self, waiting: usize, idle: usize) -> usize {
+        let share = waiting.div_ceil(idle.max(1)).max(1);
+        let seconds = |rows| self.time(rows).as_secs_f64();
+        let apart = seconds(share) * (waiting / share) as f64 + seconds(waiting % share);
+        let one = seconds(waiting);
+        // While nothing is known everything costs nothing, and one batch is the least trouble.
+        if one > 0.0 && apart <= one * (1.0 + SPREAD) { share } else { waiting }
     }
 
     /// What so many rows cost, one batch after the other; zero while nothing was measured.
@@ -184,6 +199,18 @@ mod tests {
         let costs = costs(&[(1, 0.001), (2, 0.002), (4, 0.004), (8, 0.008)]);
         assert_eq!(costs.rows_now(3), 1);
         assert_eq!(costs.time(7), Duration::from_millis(7));
+    }
+
+    #[test]
+    fn idle_workers_share_rows_where_a_batch_costs_little_more_than_its_rows() {
+        let rows = costs(&[(1, 0.0101), (2, 0.0201), (4, 0.0401), (8, 0.0801)]);
+        assert_eq!([1, 2, 5, 8, 20].map(|n| rows.share(n, 2)), [1, 1, 3, 4, 10]);
+        assert_eq!((rows.share(8, 3), rows.share(8, 1), rows.share(2, 16), rows.share(0, 2)), (3, 8, 1, 0));
+        let batches = costs(&[(1, 0.011), (2, 0.012), (4, 0.014), (8, 0.018)]);
+        assert_eq!([1, 2, 5, 8].map(|n| batches.share(n, 2)), [1, 2, 5, 8]);
+        // More than fit a batch are several batches in any case.
+        assert_eq!(batches.share(16, 2), 8);
+        assert_eq!(Costs::new([(1, None), (8, None)]).share(8, 2), 8);
     }
 
     #[test]

@@ -3,8 +3,9 @@
 //! Requests wait in the order of their deadlines; those without one as if it were [`PATIENCE`] after they
 //! came, so that none waits for ever behind newer ones. A priority is worth [`PATIENCE`] in that order. A batch
 //! is formed only when a worker asks for one (late binding), from what is there, as large as [`Costs`] say is
-//! cheapest: at once, or where a delay is allowed and rows are few, when the first of them has waited so long. A
-//! request of more rows than a batch holds is run in parts. What expires or is cancelled leaves at once, also while
+//! cheapest: at once, or where a delay is allowed and rows are few, when the first of them has waited so long. Workers
+//! that have nothing to do share what is there, where that costs little more. A request of more rows than a batch holds
+//! is run in parts. What expires or is cancelled leaves at once, also while
 //! every worker is busy; a batch that nobody waits for any more is terminated.
 //!
 //! A batch that fails is run again in two halves, and those in halves, until what breaks it stands alone: the
@@ -242,10 +243,13 @@ impl Scheduler {
 
     fn take_queued(&mut self) -> Vec<Part> {
         let mut parts: Vec<Part> = Vec::new();
-        let mut room = self.costs.rows_now(self.queued_rows);
-        // A request is one answer: in parts it would have to be cheaper, where others need only be no dearer.
+        let idle = self.limits.workers.saturating_sub(self.batches.len());
+        let share = self.costs.share(self.queued_rows, idle);
+        let mut room = self.costs.rows_now(share);
+        // A request is one answer: in parts it would have to be cheaper, where others need only be no dearer; or be run by
+        // several workers at once.
         let first = self.queue.first_key_value().map_or(0, |(_, waiting)| waiting.rows);
-        if first > room && self.costs.whole(first) {
+        if share == self.queued_rows && first > room && self.costs.whole(first) {
             room = first;
         }
         while room > 0

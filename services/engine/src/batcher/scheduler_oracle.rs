@@ -111,10 +111,11 @@ proptest! {
         sizes in proptest::collection::btree_set(1_usize..6, 1..4),
         poison in 0_u64..20,
         delay in prop_oneof![Just(0), 1_u64..30],
+        known in any::<bool>(),
     ) {
         let limits = Limits { workers, delay: ms(delay), ..limits() };
         let max = *sizes.last().unwrap();
-        let mut s = Scheduler::new(limits, Costs::new(sizes.into_iter().map(|n| (n, None))));
+        let mut s = Scheduler::new(limits, Costs::new(sizes.into_iter().map(|n| (n, known.then_some(3e-4 + n as f64 * 1e-3)))));
         let mut now = Instant::now();
         let mut world = World::default();
         let mut next = 0_u64;

@@ -45,6 +45,25 @@ fn run_of(actions: &[Action]) -> (BatchId, Parts) {
 }
 
 #[test]
+fn rows_are_shared_by_workers_that_are_idle_and_one_that_is_alone_takes_them_all() {
+    let t = Instant::now();
+    let costs = || Costs::new((1..=8).map(|n| (n, Some(3e-4 + n as f64 * 1e-3))));
+    let mut s = Scheduler::new(Limits { workers: 2, ..limits() }, costs());
+    // One request of several rows, and several of one.
+    submit(&mut s, t, 1, 6, None);
+    let (first, parts) = run_of(&s.step(t, Event::Take));
+    assert_eq!(parts, [(1, 0..3)]);
+    assert_eq!(run_of(&s.step(t, Event::Take)).1, [(1, 3..6)]);
+    let t = t + Duration::from_micros(3300);
+    assert!(s.step(t, Event::Done { batch: first, ok: true }).is_empty(), "the other half is still running");
+    for id in 2..6 {
+        submit(&mut s, t, id, 1, None);
+    }
+    // The other worker is busy.
+    assert_eq!(run_of(&s.step(t, Event::Take)).1, [(2, 0..1), (3, 0..1), (4, 0..1), (5, 0..1)]);
+}
+
+#[test]
 fn without_a_delay_rows_are_ready_when_they_come() {
     let (mut s, t) = (scheduler(), Instant::now());
     assert_eq!(s.ready(t), Ready::Never);

@@ -24,6 +24,8 @@ pub(super) struct Shared {
     pub(super) state: Mutex<State>,
     /// There may be work, or an end to it.
     pub(super) work: Condvar,
+    /// Told of the end. Workers without a session wait for it, who must not take the place of one that could work.
+    pub(super) end: Condvar,
     /// Workers whose session runs.
     pub(super) healthy: AtomicUsize,
     /// Workers whose session could not be made anew at once after a fault.

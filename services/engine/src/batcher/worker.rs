@@ -61,6 +61,10 @@ pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
                 continue;
             }
             let Some(job) = shared.step(&mut state, Event::Take) else { continue };
+            // The rest is for another one.
+            if state.scheduler.has_work() {
+                shared.work.notify_one();
+            }
             state.running.extend(stop.clone().map(|stop| (job.batch, stop)));
             job
         };
@@ -146,7 +150,7 @@ fn wait_out(shared: &Shared, pause: std::time::Duration) -> bool {
         shared.step(&mut state, Event::Abort);
     }
     let (state, _) =
-        shared.work.wait_timeout_while(state, pause, |s| !s.stop).unwrap_or_else(PoisonError::into_inner);
+        shared.end.wait_timeout_while(state, pause, |s| !s.stop).unwrap_or_else(PoisonError::into_inner);
     state.stop
 }
 
