@@ -3,9 +3,13 @@
 mod binding;
 mod cuda_graph;
 pub(crate) mod frame;
+pub(crate) mod framed;
 mod gpu;
+mod numbers;
 pub(crate) mod session;
 pub(crate) mod stop;
+#[cfg(test)]
+pub(crate) mod witness;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -7,17 +7,15 @@ use atelier_package::{Dtype, TensorSpec};
 use super::*;
 use crate::runtime::frame::Frame;
 use crate::runtime::stop::Stop;
+use crate::runtime::witness::Witness;
 
 /// Doubles its input, when and how the test lets it.
 struct Tame {
     started: Sender<usize>,
     orders: Arc<Mutex<Receiver<Order>>>,
     stop: Arc<Stopper>,
-    frames: Frames,
+    frames: Witness,
 }
-
-/// The threads that asked for frames, and of how many rows.
-type Frames = Arc<Mutex<Vec<(String, usize)>>>;
 
 /// Ends the run that is under way, as ONNX Runtime would between two nodes.
 struct Stopper {
@@ -71,9 +69,7 @@ impl Runner for Tame {
     }
 
     fn frame(&mut self, spec: &GraphSpec, rows: usize) -> Result<Frame, EngineError> {
-        let thread = std::thread::current().name().unwrap_or_default().to_owned();
-        self.frames.lock().unwrap().push((thread, rows));
-        Frame::plain(spec, rows)
+        self.frames.frame(spec, rows)
     }
 }
 
@@ -85,7 +81,7 @@ struct Bench {
     repairs: Arc<AtomicBool>,
     /// Sessions that were made, the first included.
     made: Arc<AtomicUsize>,
-    frames: Frames,
+    frames: Witness,
 }
 
 impl Bench {
@@ -94,6 +90,14 @@ impl Bench {
     }
 
     fn set_up(queue_rows: usize, longest_run: Duration, max_queue_delay: Duration) -> Self {
+        Self::with(1, queue_rows, longest_run, max_queue_delay)
+    }
+
+    fn with_workers(workers: usize) -> Self {
+        Self::with(workers, 64, Duration::from_secs(60), Duration::ZERO)
+    }
+
+    fn with(workers: usize, queue_rows: usize, longest_run: Duration, max_queue_delay: Duration) -> Self {
         let (started_tx, started) = channel();
         let (orders, orders_rx) = channel();
         let orders_rx = Arc::new(Mutex::new(orders_rx));
@@ -101,14 +105,14 @@ impl Bench {
         let made = Arc::new(AtomicUsize::new(0));
         let stop = Arc::new(Stopper { orders: orders.clone(), stopped: AtomicBool::new(false) });
         let count = Arc::clone(&made);
-        let frames = Frames::default();
-        let seen = Arc::clone(&frames);
+        let frames = Witness::default();
+        let seen = frames.clone();
         let make = move || {
             count.fetch_add(1, Ordering::SeqCst);
-            let (orders, stop, frames) = (Arc::clone(&orders_rx), Arc::clone(&stop), Arc::clone(&seen));
+            let (orders, stop, frames) = (Arc::clone(&orders_rx), Arc::clone(&stop), seen.clone());
             Tame { started: started_tx.clone(), orders, stop, frames }
         };
-        let first: Box<dyn Runner> = Box::new(make());
+        let runners = (0..workers).map(|_| Box::new(make()) as Box<dyn Runner>).collect();
         let make = Mutex::new(make);
         let allowed = Arc::clone(&repairs);
         let tensor = |name: &str| TensorSpec::new(name, Dtype::F32, ["batch".into()]);
@@ -131,7 +135,7 @@ impl Bench {
             longest_run,
             max_queue_delay,
             threads: 1,
-            turnstile: Arc::new(Turnstile::new(1)),
+            turnstile: Arc::new(Turnstile::new(workers)),
             factory: Arc::new(move || {
                 if allowed.load(Ordering::SeqCst) {
                     Ok(Box::new((make.lock().unwrap())()))
@@ -140,7 +144,7 @@ impl Bench {
                 }
             }),
         };
-        let handle = GraphHandle::start(setup, vec![first]).unwrap();
+        let handle = GraphHandle::start(setup, runners).unwrap();
         Self { handle, started, orders, repairs, made, frames }
     }
 
@@ -284,11 +288,42 @@ async fn a_dropped_future_takes_its_rows_out_of_a_full_queue() {
 }
 
 #[tokio::test]
+async fn what_a_batch_leaves_is_run_by_another_worker_at_the_same_time() {
+    let bench = Bench::with_workers(2);
+    // Until both sleep: one who looks around by himself need not be woken.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let whole = bench.ask(1, 8, None);
+    // Neither run ends before both have begun.
+    assert_eq!([bench.begun().await, bench.begun().await], [4, 4]);
+    bench.orders.send(Order::Go).unwrap();
+    bench.orders.send(Order::Go).unwrap();
+    assert_eq!(values(whole.await), [2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0]);
+    bench.finish();
+}
+
+#[tokio::test]
+async fn a_worker_without_a_session_keeps_nobody_waiting_whom_the_other_can_serve() {
+    let bench = Bench::with_workers(2);
+    bench.repairs.store(false, Ordering::SeqCst);
+    let bad = bench.ask(1, 1, None);
+    bench.orders.send(Order::Fail).unwrap();
+    assert!(bad.await.unwrap().is_err());
+    // Each waits longer than the last attempt of the broken one, which is therefore the first to be woken.
+    for first in [2, 3, 4] {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        let good = bench.ask(first, 1, None);
+        bench.orders.send(Order::Go).unwrap();
+        let answer = tokio::time::timeout(Duration::from_secs(20), good).await;
+        assert_eq!(values(answer.expect("it is served")), [2.0 * first as f32]);
+    }
+    bench.finish();
+}
+
+#[tokio::test]
 async fn who_is_served_finds_frames_of_all_sizes_made_by_the_thread_that_runs_them() {
     let bench = Bench::new(64);
-    let seen = || std::mem::take(&mut *bench.frames.lock().unwrap());
     let all = [1, 2, 4].map(|rows| ("test/1/double#0".to_owned(), rows));
-    assert_eq!(seen(), all);
+    assert_eq!(bench.frames.seen(), all);
     // Those of a new session too, before it takes any work.
     let bad = bench.ask(1, 1, None);
     bench.orders.send(Order::Fail).unwrap();
@@ -296,7 +331,7 @@ async fn who_is_served_finds_frames_of_all_sizes_made_by_the_thread_that_runs_th
     let good = bench.ask(2, 2, None);
     bench.orders.send(Order::Go).unwrap();
     assert_eq!(values(good.await), [4.0, 6.0]);
-    assert_eq!(seen(), all);
+    assert_eq!(bench.frames.seen(), all);
     bench.finish();
 }
 

@@ -115,7 +115,8 @@ proptest! {
     ) {
         let limits = Limits { workers, delay: ms(delay), ..limits() };
         let max = *sizes.last().unwrap();
-        let mut s = Scheduler::new(limits, Costs::new(sizes.into_iter().map(|n| (n, known.then_some(3e-4 + n as f64 * 1e-3)))));
+        let seconds = |n: usize| known.then_some(3e-4 + n as f64 * 1e-3);
+        let mut s = Scheduler::new(limits, Costs::new(sizes.into_iter().map(|n| (n, seconds(n)))));
         let mut now = Instant::now();
         let mut world = World::default();
         let mut next = 0_u64;

@@ -8,7 +8,7 @@ use super::protocol::{Event, Ready};
 use super::shared::{Job, Shared};
 use crate::EngineError;
 use crate::fault::{Rebuild, run_caught};
-use crate::runtime::frame::Framed;
+use crate::runtime::framed::Framed;
 use crate::runtime::session::Runner;
 use crate::sync::PoisonError;
 use crate::sync::atomic::Ordering;

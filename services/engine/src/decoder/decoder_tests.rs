@@ -4,6 +4,7 @@ use atelier_package::{Dtype, StatePair, Tensor, TensorSpec};
 
 use super::*;
 use crate::runtime::frame::Frame;
+use crate::runtime::witness::Witness;
 
 /// Counts in its state; its logits are the count and the batch size, which is negative if threads divide it. Fails when
 /// the test says so.
@@ -11,11 +12,8 @@ struct Counting {
     fail: Arc<AtomicUsize>,
     divided: bool,
     takes: Duration,
-    frames: Frames,
+    frames: Witness,
 }
-
-/// The threads that asked for frames, and of how many rows.
-type Frames = Arc<Mutex<Vec<(String, usize)>>>;
 
 const FINE: usize = 0;
 const FAIL: usize = 1;
@@ -43,9 +41,7 @@ impl Runner for Counting {
     }
 
     fn frame(&mut self, spec: &GraphSpec, rows: usize) -> Result<Frame, EngineError> {
-        let thread = std::thread::current().name().unwrap_or_default().to_owned();
-        self.frames.lock().unwrap().push((thread, rows));
-        Frame::plain(spec, rows)
+        self.frames.frame(spec, rows)
     }
 }
 
@@ -72,7 +68,7 @@ struct Bench {
     decoder: Decoder,
     fail: Arc<AtomicUsize>,
     repairs: Arc<AtomicBool>,
-    frames: Frames,
+    frames: Witness,
 }
 
 impl Bench {
@@ -88,7 +84,7 @@ impl Bench {
     fn with_divided(workers: usize, slots: usize, sizes: &[usize], few: usize, takes: Duration) -> Self {
         let fail = Arc::new(AtomicUsize::new(FINE));
         let repairs = Arc::new(AtomicBool::new(true));
-        let frames = Frames::default();
+        let frames = Witness::default();
         let state = |name: &str| TensorSpec::new(name, Dtype::F32, [1.into(), "batch".into(), 1.into()]);
         let spec = GraphSpec {
             name: "step".into(),
@@ -100,10 +96,10 @@ impl Bench {
             ..GraphSpec::default()
         };
         let made = |divided| -> Factory {
-            let (fail, allowed, frames) = (Arc::clone(&fail), Arc::clone(&repairs), Arc::clone(&frames));
+            let (fail, allowed, frames) = (Arc::clone(&fail), Arc::clone(&repairs), frames.clone());
             Arc::new(move || match allowed.load(Ordering::SeqCst) {
                 true => {
-                    let (fail, frames) = (Arc::clone(&fail), Arc::clone(&frames));
+                    let (fail, frames) = (Arc::clone(&fail), frames.clone());
                     Ok(Box::new(Counting { fail, divided, takes, frames }))
                 }
                 false => Err(EngineError::Runtime("no".into())),
@@ -358,14 +354,13 @@ async fn a_step_that_fails_or_panics_ends_its_streams_and_the_next_are_served() 
 #[tokio::test]
 async fn streams_find_frames_of_all_sizes_made_by_the_thread_that_steps_them() {
     let bench = Bench::new(2, &[1, 2]);
-    let seen = || std::mem::take(&mut *bench.frames.lock().unwrap());
     let all = [1, 2].map(|rows| ("test/1/step".to_owned(), rows));
-    assert_eq!(seen(), all);
+    assert_eq!(bench.frames.seen(), all);
     // Those of a new session too, before it takes any step.
     bench.fail.store(FAIL, Ordering::SeqCst);
     counts(bench.walk(3)).await.unwrap_err();
     assert_eq!(counts(bench.walk(3)).await.unwrap(), upto(3));
-    assert_eq!(seen(), all);
+    assert_eq!(bench.frames.seen(), all);
     bench.finish();
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::Setup;
 use crate::EngineError;
 use crate::fault::Rebuild;
-use crate::runtime::frame::{Frame, Framed};
+use crate::runtime::frame::Frame;
+use crate::runtime::framed::Framed;
 use crate::runtime::session::Runner;
 
 /// One of a worker's sessions.

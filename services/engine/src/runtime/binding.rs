@@ -5,7 +5,8 @@ use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, Memory
 use ort::session::{IoBinding, Session};
 
 use super::Device;
-use super::frame::{Cells, Frame, Memory, Number, Numbers, Side};
+use super::frame::{Frame, Side};
+use super::numbers::{Cells, Memory, Number, Numbers};
 use crate::EngineError;
 
 /// A tensor that ONNX Runtime can be bound to, with defined elements from the start.

@@ -1,18 +1,15 @@
 //! The inputs and outputs of a graph's runs at one batch size, in memory that is kept from run to run.
 
-use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::Arc;
 
-use atelier_package::{Dim, Dtype, GraphSpec, Tensor, TensorData, TensorSpec};
+use atelier_package::{Dim, Dtype, GraphSpec, Tensor, TensorSpec};
 use ort::session::{IoBinding, RunOptions};
-use ort::value::PrimitiveTensorElementType;
 
 use super::binding::{bind_input, bind_output, hand_over};
-use super::session::Runner;
+use super::numbers::{Cells, Memory, Number, Numbers};
 use super::{Device, gpu};
 use crate::EngineError;
-use crate::fault::caught;
 
 /// What a run of so many rows takes and gives. Every dimension of the graph but `batch` is fixed.
 pub(crate) struct Frame {
@@ -25,143 +22,6 @@ pub(crate) struct Frame {
     pub(super) binding: Option<IoBinding>,
     /// The options of this frame's runs, which are replayed as a CUDA graph.
     pub(super) replayed: Option<Arc<RunOptions>>,
-}
-
-/// A tensor's elements, row-major.
-pub(super) struct Numbers {
-    /// With the frame's rows for the batch.
-    pub(super) shape: Vec<usize>,
-    pub(super) memory: Memory,
-}
-
-/// A tensor's elements, by their type.
-pub(crate) enum Memory {
-    F32(Cells<f32>),
-    I64(Cells<i64>),
-}
-
-/// Where elements lie: with us, or where ONNX Runtime reads and writes them without a copy.
-pub(crate) enum Cells<T: PrimitiveTensorElementType + Debug> {
-    Ours(Vec<T>),
-    Bound(ort::value::Tensor<T>),
-    /// On the device, and with us where what we write is copied from and what we read to.
-    Staged {
-        host: ort::value::Tensor<T>,
-        device: ort::value::Tensor<T>,
-        /// Whether there is anything with us that the device does not have.
-        written: bool,
-    },
-}
-
-impl<T: PrimitiveTensorElementType + Debug> Cells<T> {
-    fn get(&self) -> Option<&[T]> {
-        match self {
-            Self::Ours(values) => Some(values),
-            Self::Bound(tensor) | Self::Staged { host: tensor, .. } => {
-                tensor.try_extract_tensor().ok().map(|(_, values)| values)
-            }
-        }
-    }
-
-    fn get_mut(&mut self) -> Option<&mut [T]> {
-        match self {
-            Self::Ours(values) => Some(values),
-            Self::Bound(tensor) => tensor.try_extract_tensor_mut().ok().map(|(_, values)| values),
-            Self::Staged { host, written, .. } => {
-                *written = true;
-                host.try_extract_tensor_mut().ok().map(|(_, values)| values)
-            }
-        }
-    }
-}
-
-/// The element types of a frame.
-pub(crate) trait Number: PrimitiveTensorElementType + Copy + Debug + Default + 'static {
-    fn of(tensor: &Tensor) -> Option<&[Self]>;
-    fn data(values: Vec<Self>) -> TensorData;
-    fn cells(memory: &Memory) -> Option<&Cells<Self>>;
-    fn cells_mut(memory: &mut Memory) -> Option<&mut Cells<Self>>;
-
-    fn at(memory: &Memory) -> Option<&[Self]> {
-        Self::cells(memory)?.get()
-    }
-
-    fn at_mut(memory: &mut Memory) -> Option<&mut [Self]> {
-        Self::cells_mut(memory)?.get_mut()
-    }
-}
-
-/// What is particular to an element type: its name among the types of tensors.
-macro_rules! number {
-    ($number:ty, $variant:ident, $of:ident) => {
-        impl Number for $number {
-            fn of(tensor: &Tensor) -> Option<&[Self]> {
-                tensor.$of()
-            }
-
-            fn data(values: Vec<Self>) -> TensorData {
-                TensorData::$variant(values)
-            }
-
-            fn cells(memory: &Memory) -> Option<&Cells<Self>> {
-                if let Memory::$variant(cells) = memory { Some(cells) } else { None }
-            }
-
-            fn cells_mut(memory: &mut Memory) -> Option<&mut Cells<Self>> {
-                if let Memory::$variant(cells) = memory { Some(cells) } else { None }
-            }
-        }
-    };
-}
-
-number!(f32, F32, as_f32);
-number!(i64, I64, as_i64);
-
-impl Numbers {
-    fn dtype(&self) -> Dtype {
-        match self.memory {
-            Memory::F32(_) => Dtype::F32,
-            Memory::I64(_) => Dtype::I64,
-        }
-    }
-
-    /// Elements of a row, where the batch is the first dimension.
-    fn row(&self) -> usize {
-        self.shape.iter().skip(1).product()
-    }
-
-    fn put<T: Number>(&mut self, at: usize, tensor: &Tensor, rows: Range<usize>) -> Option<()> {
-        let row = self.row();
-        let from = T::of(tensor)?.get(rows.start * row..rows.end * row)?;
-        T::at_mut(&mut self.memory)?.get_mut(at * row..(at + rows.len()) * row)?.copy_from_slice(from);
-        Some(())
-    }
-
-    fn pad<T: Number>(&mut self, used: usize) -> Option<()> {
-        let row = self.row();
-        let values = T::at_mut(&mut self.memory)?;
-        let (given, rest) = values.split_at_mut_checked(used * row)?;
-        let last = given.get(used.checked_sub(1)? * row..)?;
-        rest.chunks_exact_mut(row.max(1)).for_each(|to| to.copy_from_slice(last));
-        Some(())
-    }
-
-    fn take<T: Number>(&self, rows: Range<usize>) -> Option<Tensor> {
-        let (row, mut shape) = (self.row(), self.shape.clone());
-        *shape.first_mut()? = rows.len();
-        let values = T::at(&self.memory)?.get(rows.start * row..rows.end * row)?;
-        Tensor::new(shape, T::data(values.to_vec())).ok()
-    }
-
-    fn whole<T: Number>(&self) -> Option<Tensor> {
-        Tensor::new(self.shape.clone(), T::data(T::at(&self.memory)?.to_vec())).ok()
-    }
-
-    fn set<T: Number>(&mut self, tensor: &Tensor) -> Option<()> {
-        let from = T::of(tensor).filter(|_| tensor.shape() == self.shape)?;
-        T::at_mut(&mut self.memory)?.copy_from_slice(from);
-        Some(())
-    }
 }
 
 impl Frame {
@@ -339,63 +199,8 @@ fn shape(spec: &TensorSpec, rows: usize) -> Option<Vec<usize>> {
     spec.shape.iter().map(size).collect()
 }
 
-fn broken() -> EngineError {
+pub(super) fn broken() -> EngineError {
     EngineError::Runtime("a tensor of a run has another shape than its graph".into())
-}
-
-/// A runner with the frames of the sizes that it was run at: both go when it breaks.
-pub(crate) struct Framed {
-    // Before the runner, whose memory they have.
-    frames: Vec<Frame>,
-    runner: Box<dyn Runner>,
-}
-
-impl Framed {
-    pub(crate) fn new(runner: Box<dyn Runner>) -> Self {
-        Self { runner, frames: Vec::new() }
-    }
-
-    /// To be called once by the thread that runs it: where runs of this runner are recorded, they are now, at all of its sizes.
-    pub(crate) fn record(&mut self, spec: &GraphSpec, sizes: &[usize]) -> Result<(), EngineError> {
-        if self.runner.record() {
-            sizes.iter().try_for_each(|rows| self.frame(spec, *rows).map(drop))?;
-        }
-        Ok(())
-    }
-
-    /// The runner, for what cannot be framed.
-    pub(crate) fn runner(&mut self) -> &mut dyn Runner {
-        self.runner.as_mut()
-    }
-
-    /// Where the inputs of a run of so many rows go.
-    pub(crate) fn frame(&mut self, spec: &GraphSpec, rows: usize) -> Result<&mut Frame, EngineError> {
-        let at = match self.place(rows) {
-            Some(at) => at,
-            None => {
-                self.frames.push(caught(|| self.runner.frame(spec, rows)).and_then(|r| r)?);
-                self.frames.len() - 1
-            }
-        };
-        self.frames.get_mut(at).ok_or_else(broken)
-    }
-
-    /// The frame of so many rows, if there was a run of that many.
-    pub(crate) fn known(&self, rows: usize) -> Option<&Frame> {
-        self.frames.get(self.place(rows)?)
-    }
-
-    /// Runs what is in the [frame](Self::frame) of so many rows. A panic is an error like any other; after either there
-    /// is nothing to be had from this runner any more.
-    pub(crate) fn run(&mut self, rows: usize) -> Result<&Frame, EngineError> {
-        let frame = self.place(rows).and_then(|at| self.frames.get_mut(at)).ok_or_else(broken)?;
-        caught(|| self.runner.run_frame(frame)).and_then(|r| r)?;
-        Ok(frame)
-    }
-
-    fn place(&self, rows: usize) -> Option<usize> {
-        self.frames.iter().position(|frame| frame.rows == rows)
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Who may ask anything of a GPU while a run is being recorded.
 //!
-//! CUDA records all that a process does on any of its threads as if it were part of the recording, and refuses what cannot
-//! be: whoever allocates or copies beside it breaks the recording and fails himself. So recordings are alone.
+//! ONNX Runtime records in CUDA's global mode: what any other thread of the process asks for meanwhile that allocates or
+//! waits is refused, and breaks the recording too. So recordings are alone.
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
