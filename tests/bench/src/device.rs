@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use atelier_engine::{Config, Device, Engine, GraphHandle};
 use atelier_package::{GraphSpec, Package, Repository, Tensor};
 
@@ -12,7 +12,9 @@ use crate::report::{Cell, Table};
 use crate::rows::{join, row};
 
 /// Rows of a request.
-const SIZES: [usize; 3] = [1, 8, 32];
+const SIZES: [usize; 3] = [1, 8, MOST];
+
+const MOST: usize = 32;
 
 /// An engine's time is this part of a round's: there are many graphs.
 const PART: u32 = 15;
@@ -37,8 +39,8 @@ pub(crate) async fn measure(settings: &Settings, device: Device) -> Result<Table
             "times",
             "difference",
             "recorded",
-            "times ",
-            "difference ",
+            "times recorded",
+            "difference recorded",
         ],
     );
     let repository = Repository::scan(&settings.models)?;
@@ -46,22 +48,31 @@ pub(crate) async fn measure(settings: &Settings, device: Device) -> Result<Table
         let engine = |device, cuda_graphs| {
             let runtime = Some(settings.program.onnxruntime.clone());
             let config = Config { device, cuda_graphs, runtime, calibrated: false, ..Config::default() };
-            Engine::load(&config, std::slice::from_ref(package)).with_context(|| format!("on {device}"))
+            let engine = Engine::load(&config, std::slice::from_ref(package))?;
+            // An engine serves what it can; here nothing less than all is of use.
+            match engine.not_loaded().first() {
+                Some(not) => Err(anyhow!("on {device}: {}: {}", not.name, not.error)),
+                None => Ok(engine),
+            }
         };
         let recorded = (device != Device::Cpu).then(|| engine(device, true)).transpose()?;
         let engines = [Some(engine(Device::Cpu, false)?), Some(engine(device, false)?), recorded];
         for spec in package.manifest().graphs.iter().filter(|spec| !spec.is_step()) {
             let name = format!("{}.{}", package.name(), spec.name);
-            match compare(settings, package, spec, &engines).await {
-                Ok(rows) => {
-                    for (size, cells) in rows {
-                        let mut all: Vec<Cell> =
-                            vec![name.clone().into(), device.to_string().into(), size.into()];
-                        all.extend(cells);
-                        table.rows.push(all);
-                    }
+            let rows = (0..MOST as u64).map(|seed| row(spec, seed)).collect::<Result<Vec<_>>>();
+            let rows = match rows {
+                Ok(rows) => rows,
+                Err(error) => {
+                    eprintln!("device: {name}: SKIPPED, not compared: {error}");
+                    continue;
                 }
-                Err(error) => eprintln!("device: {name}: SKIPPED, not compared: {error:#}"),
+            };
+            for (size, cells) in
+                compare(settings, package, spec, &rows, &engines).await.context(name.clone())?
+            {
+                let mut all: Vec<Cell> = vec![name.clone().into(), device.to_string().into(), size.into()];
+                all.extend(cells);
+                table.rows.push(all);
             }
         }
         for engine in engines.into_iter().flatten() {
@@ -84,6 +95,7 @@ async fn compare(
     settings: &Settings,
     package: &Package,
     spec: &GraphSpec,
+    rows: &[Vec<Tensor>],
     engines: &[Option<Engine>],
 ) -> Result<Vec<(usize, Vec<Cell>)>> {
     let version = package.version().get();
@@ -94,8 +106,7 @@ async fn compare(
     let models = models.collect::<Result<Vec<_>, _>>()?;
     let mut table = Vec::new();
     for size in SIZES {
-        let rows = (0..size as u64).map(|seed| row(spec, seed)).collect::<Result<Vec<_>>>()?;
-        let inputs = join(spec, &rows)?;
+        let inputs = join(spec, rows.get(..size).context("too few rows")?)?;
         let mut courses: Vec<Course> = models.iter().map(|_| Course::default()).collect();
         for _ in 0..settings.rounds {
             for (model, course) in models.iter().zip(&mut courses) {
