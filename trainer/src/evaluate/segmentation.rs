@@ -147,7 +147,7 @@ pub(super) fn evaluate(
             format!("boundary_f1: borders that lie within {} pixels of each other agree", agreement::TOLERANCE),
             "count_error: mean of |pieces - nuclei| / nuclei; nuclei that touch are one piece of the true mask too".into(),
             "of_eight: probabilities averaged over the picture turned and mirrored in all eight ways; the service does not do it".into(),
-            "at_best_thresholds: each picture at the one of 19 thresholds that suits its annotator best, whom nothing in the picture tells: how wide a margin annotators leave is what most of the rest comes of".into(),
+            "at_best_thresholds: each picture at the one of 19 thresholds that is best for it, which nobody can know beforehand: a bound on what another choice of thresholds could reach, not a result".into(),
             "pixel_ridge: ridge regression on 600 random features of 25 filters, fitted on the 267 other images".into(),
         ],
     })
