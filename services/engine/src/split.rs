@@ -24,11 +24,16 @@ const SLOWER: f64 = 1.25;
 const SLOW: Duration = Duration::from_millis(25);
 /// By how much sessions of one thread must be better.
 const WORTH: f64 = 0.1;
-/// How often everything is tried; the fastest counts, since others can only have slowed it down. What is compared is
-/// tried in turn, so that others slow down both.
-const TRIES: usize = 10;
+/// The fastest of some tries counts, since others can only have slowed it down; what is compared is tried in turn, so
+/// that others slow down both. Tries end once the second fastest is at most so many times the fastest, of both: while
+/// the machine has other work, the first few tell little.
+const SURE: f64 = 1.03;
+/// How often everything is tried at least
+const LEAST_TRIES: usize = 5;
+/// and at most.
+const MOST_TRIES: usize = 40;
 /// But after this much time twice is enough: whoever starts a service waits for it.
-const PATIENCE: Duration = Duration::from_millis(200);
+const PATIENCE: Duration = Duration::from_millis(400);
 /// Runs in a try, so that those of several sessions overlap.
 const RUNS: u32 = 4;
 
@@ -152,14 +157,40 @@ fn race(
     mut one: impl FnMut() -> Result<Duration, EngineError>,
     mut other: impl FnMut() -> Result<Duration, EngineError>,
 ) -> Result<(Duration, Duration), EngineError> {
-    let (start, mut least) = (Instant::now(), (Duration::MAX, Duration::MAX));
-    for tries in 1..=TRIES {
-        least = (least.0.min(one()?), least.1.min(other()?));
-        if tries > 1 && start.elapsed() > PATIENCE {
+    let (start, mut first, mut second) = (Instant::now(), Fastest::default(), Fastest::default());
+    for tries in 1..=MOST_TRIES {
+        first.add(one()?);
+        second.add(other()?);
+        let sure = tries >= LEAST_TRIES && first.sure() && second.sure();
+        if sure || tries > 1 && start.elapsed() > PATIENCE {
             break;
         }
     }
-    Ok(least)
+    Ok((first.fastest, second.fastest))
+}
+
+/// The two fastest of some tries.
+struct Fastest {
+    fastest: Duration,
+    next: Duration,
+}
+
+impl Default for Fastest {
+    fn default() -> Self {
+        Self { fastest: Duration::MAX, next: Duration::MAX }
+    }
+}
+
+impl Fastest {
+    fn add(&mut self, took: Duration) {
+        self.next = self.next.min(took.max(self.fastest));
+        self.fastest = self.fastest.min(took);
+    }
+
+    /// Whether one more try would hardly be faster.
+    fn sure(&self) -> bool {
+        self.next <= self.fastest.mul_f64(SURE)
+    }
 }
 
 /// How long a run takes.
@@ -226,6 +257,33 @@ mod tests {
         );
         assert_eq!(better(pace(0.2, 1.0), pace(0.3, 1.05), true), Both, "as good for many");
         assert_eq!(better(pace(0.2, 1.0), pace(0.3, 1.2), true), Divided);
+    }
+
+    #[test]
+    fn tries_go_on_until_the_fastest_of_both_was_met_twice() {
+        let ms = Duration::from_millis;
+        let slowed = std::cell::Cell::new(0);
+        // Others take the core for the first 20 tries, by and by less of it.
+        let one = || {
+            slowed.set(slowed.get() + 1);
+            Ok(if slowed.get() <= 20 { ms(1000 / slowed.get()) } else { ms(30) })
+        };
+        assert_eq!(race(one, || Ok(ms(40))).unwrap(), (ms(30), ms(40)));
+        assert_eq!(slowed.get(), 22);
+        let mut quiet = 0;
+        let alike = || {
+            quiet += 1;
+            Ok(ms(30))
+        };
+        assert_eq!(race(alike, || Ok(ms(40))).unwrap(), (ms(30), ms(40)));
+        assert_eq!(quiet, 5, "a quiet machine is asked no more than it takes");
+        let mut restless = 0;
+        let faster = || {
+            restless += 1;
+            Ok(ms(10_000 >> restless.min(12)))
+        };
+        assert_eq!(race(faster, || Ok(ms(40))).unwrap().1, ms(40));
+        assert!(restless <= 40, "nobody waits for what is never sure");
     }
 
     /// Takes so long for a run and so long for each row in it, and adds something to each.
