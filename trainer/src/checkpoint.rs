@@ -1,8 +1,8 @@
 //! Everything that a run needs to go on exactly: one safetensors file, replaced atomically.
 //!
 //! Tensors are named `model/…`, `average/…`, `optimiser/…` and `memory/…` (what a recipe carries from step
-//! to step); the metadata holds the number of steps done and the recipe's fingerprint. No random state: see
-//! [`random`](crate::random).
+//! to step); the metadata holds the number of steps done, the recipe's fingerprint and, where the state was kept
+//! for its validation, what that came to. No random state: see [`random`](crate::random).
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,8 @@ pub struct Checkpoint {
     pub step: u64,
     /// Hash of everything in the recipe that decides what a step does.
     pub fingerprint: String,
+    /// The figure of its validation that it was kept for, if it was kept for one.
+    pub figure: Option<f64>,
     /// f32 tensors by group and name.
     pub tensors: Vec<(String, Tensor)>,
 }
@@ -63,10 +65,11 @@ impl Checkpoint {
                 TensorView::new(Dtype::F32, shape.clone(), data).map_err(|e| malformed(e.to_string()))?;
             views.push((name, view));
         }
-        let metadata = HashMap::from([
+        let mut metadata = HashMap::from([
             ("step".to_owned(), self.step.to_string()),
             ("fingerprint".to_owned(), self.fingerprint.clone()),
         ]);
+        metadata.extend(self.figure.map(|figure| ("figure".to_owned(), figure.to_string())));
         let io = |source| CheckpointError::Io { path: path.to_owned(), source };
         let packed = safetensors::serialize(views, Some(metadata)).map_err(|e| malformed(e.to_string()))?;
         let partial = path.with_extension("partial");
@@ -90,6 +93,9 @@ impl Checkpoint {
         };
         let step = entry("step")?;
         let step = step.parse().map_err(|_| malformed(format!("step is {step:?}, not a number")))?;
+        let figure = metadata.get("figure").map(|text| {
+            text.parse::<f64>().map_err(|_| malformed(format!("figure is {text:?}, not a number")))
+        });
         let mut tensors = Vec::new();
         for (name, view) in SafeTensors::deserialize(&bytes).map_err(broken)?.tensors() {
             if view.dtype() != Dtype::F32 {
@@ -98,7 +104,7 @@ impl Checkpoint {
             let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
             tensors.push((name, Tensor::from_data_size(view.data(), &shape, Kind::Float)));
         }
-        Ok(Self { step, fingerprint: entry("fingerprint")?, tensors })
+        Ok(Self { step, fingerprint: entry("fingerprint")?, figure: figure.transpose()?, tensors })
     }
 
     /// The tensors of one group by name, on `device`.

@@ -9,6 +9,9 @@ use serde_json::{Map, Value};
 /// The key of a line of metrics that names the figure that matters most among those of a validation.
 pub const WATCHED: &str = "watched";
 
+/// The key of a line that a run begins with, and once more where it is resumed: the steps done until then.
+pub const START: &str = "start";
+
 /// Points of the two curves: step and value.
 #[derive(Default)]
 pub struct Curve {
@@ -30,18 +33,31 @@ impl Curve {
         curve
     }
 
-    /// Adds a line of metrics.
+    /// Adds a line of metrics. What a run does once more, since it was ended after its last checkpoint, takes the
+    /// place of what it did before.
     pub fn add(&mut self, line: &Map<String, Value>) {
+        if let Some(done) = line.get(START).and_then(Value::as_f64) {
+            forget(&mut self.loss, done + 1.0);
+            forget(&mut self.validation, done + 1.0);
+        }
         let Some(step) = line.get("step").and_then(Value::as_f64) else { return };
         if let Some(loss) = line.get("loss").and_then(Value::as_f64) {
+            // Older runs do not say where they were resumed.
+            forget(&mut self.loss, step);
             self.loss.push((step, loss));
         }
         let Some(watched) = line.get(WATCHED).and_then(Value::as_str) else { return };
         if let Some(value) = line.get(&format!("validation_{watched}")).and_then(Value::as_f64) {
             self.name = format!("validation {watched}");
+            forget(&mut self.validation, step);
             self.validation.push((step, value));
         }
     }
+}
+
+/// Drops the points from a step on.
+fn forget(points: &mut Vec<(f64, f64)>, step: f64) {
+    points.truncate(points.partition_point(|point| point.0 < step));
 }
 
 /// Draws the curves, one above the other, as SVG; nothing as long as there are no two points.
@@ -110,5 +126,27 @@ mod tests {
         let svg = std::fs::read_to_string(picture).unwrap();
         assert!(svg.matches("<polyline").count() >= 2, "{svg}");
         assert!(svg.contains("validation psnr") && svg.contains("loss"));
+    }
+
+    #[test]
+    fn what_a_run_does_once_more_after_it_was_killed_is_in_its_curve_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let metrics = dir.path().join("metrics.jsonl");
+        let loss = |step: u32| format!("{{\"step\":{step},\"loss\":{step}}}\n");
+        let validation =
+            |step: u32| format!("{{\"step\":{step},\"watched\":\"x\",\"validation_x\":{step}}}\n");
+        let course = |steps: &[u32]| steps.iter().map(|&s| loss(s) + &validation(s)).collect::<String>();
+        let points = |steps: &[u32]| steps.iter().map(|&s| (f64::from(s), f64::from(s))).collect::<Vec<_>>();
+        for resumed in ["{\"start\":20}\n", ""] {
+            let text = course(&[10, 20, 30, 40]) + resumed + &course(&[30]);
+            std::fs::write(&metrics, text).unwrap();
+            let curve = Curve::read(&metrics);
+            let seen = points(&[10, 20, 30]);
+            assert_eq!((&curve.loss, &curve.validation), (&seen, &seen), "{resumed:?}");
+        }
+        // Resumed, and not yet as far as before.
+        std::fs::write(&metrics, course(&[10, 20, 30]) + "{\"start\":20}\n").unwrap();
+        let curve = Curve::read(&metrics);
+        assert_eq!((curve.loss, curve.validation), (points(&[10, 20]), points(&[10, 20])));
     }
 }

@@ -34,6 +34,7 @@ use anyhow::{Context, bail};
 use atelier_package::{Kind, Package, Tensor as Plain};
 use tch::Tensor;
 
+use crate::onnx;
 use crate::onnx_runtime::{GraphSession, OnnxRuntime};
 use crate::ops::eager::to_vec;
 use report::Report;
@@ -59,7 +60,7 @@ pub fn evaluate(
     runtime: &OnnxRuntime,
     settings: &Settings,
 ) -> anyhow::Result<Report> {
-    match package.manifest().kind {
+    let mut report = match package.manifest().kind {
         Kind::Autoencoder => autoencoder::evaluate(package, data, runtime, settings),
         Kind::DenoisingAutoencoder => denoise::evaluate(package, data, runtime, settings),
         Kind::Inpainter => inpaint::evaluate(package, data, runtime, settings),
@@ -72,7 +73,22 @@ pub fn evaluate(
         Kind::Wavenet => wavenet::evaluate(package, data, runtime, settings),
         Kind::Anomaly => telemetry::evaluate(package, data, runtime, settings),
         other => bail!("{}: there is no evaluation for packages of kind {other}", package.name()),
+    }?;
+    report.notes.push(origin(package)?);
+    Ok(report)
+}
+
+/// How large the graphs of a package are, and the seed of its run.
+fn origin(package: &Package) -> anyhow::Result<String> {
+    let mut sizes = Vec::new();
+    for graph in &package.manifest().graphs {
+        let count = onnx::parameters(&package.graph_bytes(&graph.name)?)
+            .with_context(|| format!("graph {}", graph.name))?;
+        sizes.push(format!("{} {count}", graph.name));
     }
+    let training = package.manifest().training.as_ref();
+    let seed = training.map(|training| format!("; one run, seed {}", training.seed));
+    Ok(format!("parameters of each graph: {}{}", sizes.join(", "), seed.unwrap_or_default()))
 }
 
 /// A session over one of the package's graphs.

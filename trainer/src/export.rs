@@ -26,6 +26,15 @@ pub const TOLERANCE: f32 = 1e-4;
 /// Batch sizes at which the two are compared.
 pub const BATCHES: [usize; 3] = [1, 3, 8];
 
+/// Which of a run's averaged weights.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Weights {
+    /// Those after its last step.
+    Last,
+    /// Those of its best validation, where weights may be chosen by it.
+    Best,
+}
+
 /// How closely one graph agrees with libtorch.
 #[derive(Debug)]
 pub struct Parity {
@@ -132,12 +141,13 @@ pub fn parity(
     Ok(Parity { graph: plan.name, max_error })
 }
 
-/// Exports the averaged weights of a run's last checkpoint as a package.
+/// Exports averaged weights of a run as a package.
 ///
 /// # Errors
-/// The run cannot be read, a graph does not agree with libtorch, or the package cannot be written.
+/// The run cannot be read or has kept no such weights, a graph does not agree with libtorch, or the package cannot be written.
 pub fn export(
     run: &RunDir,
+    weights: Weights,
     config: &RecipeConfig,
     data: &Path,
     directory: &Path,
@@ -145,16 +155,25 @@ pub fn export(
     runtime: &OnnxRuntime,
 ) -> anyhow::Result<Written> {
     let mut recipe = config.build(data, Device::Cpu)?;
-    let checkpoint = Checkpoint::read(&run.checkpoint())?;
+    let path = match weights {
+        Weights::Last => run.checkpoint(),
+        Weights::Best => run.best(),
+    };
+    ensure!(
+        weights == Weights::Last || path.exists(),
+        "there is no {}: no validation is done yet, or none that this family's weights may be chosen by",
+        path.display()
+    );
+    let checkpoint = Checkpoint::read(&path)?;
     ensure!(
         checkpoint.fingerprint == config.fingerprint(),
         "{} comes of another recipe than {}",
-        run.checkpoint().display(),
+        path.display(),
         run.recipe_path().display()
     );
     let total = recipe.steps_per_epoch() * config.epochs;
     let average = checkpoint.group("average", Device::Cpu);
-    recipe.store_mut().load(&average).with_context(|| run.checkpoint().display().to_string())?;
+    recipe.store_mut().load(&average).with_context(|| path.display().to_string())?;
     recipe.settle();
 
     let mut manifest = manifest(run, config, directory)?;

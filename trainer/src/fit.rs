@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, bail, ensure};
 use tch::{Device, Tensor};
 
+use crate::best::Best;
 use crate::checkpoint::Checkpoint;
 use crate::optim::AdamW;
 use crate::progress::Progress;
@@ -47,25 +48,39 @@ struct Trainer<'a> {
     recipe: Box<dyn Recipe>,
     optimiser: AdamW,
     average: Average,
+    best: Option<Best>,
     run: &'a RunDir,
 }
 
-/// Trains `config` on the data under `data` into `run`, from where `start` says, until all epochs are done or
-/// `stop`, asked before every step, says yes.
+/// Trains `config` on the data under `data` into the directory `out`, from where `start` says, until all epochs are
+/// done or `stop`, asked before every step, says yes.
 ///
 /// # Errors
-/// Data or checkpoint that cannot be used, files that cannot be written, or a loss that is no longer finite.
+/// A directory that holds a run already, or holds none to go on with; data or checkpoint that cannot be used, in which
+/// case a new run leaves nothing behind; files that cannot be written, or a loss that is no longer finite.
 pub fn fit(
     config: &RecipeConfig,
     data: &Path,
     device: Device,
-    run: &RunDir,
+    out: &Path,
     start: &Start,
     stop: &dyn Fn(u64) -> bool,
 ) -> anyhow::Result<Outcome> {
     if let (Some(earlier), Start::Fresh) = (&config.from, start) {
         bail!("this recipe starts from a run of {earlier}, not afresh");
     }
+    let run = match start {
+        Start::Last => {
+            let (run, begun) = RunDir::open(out)?;
+            ensure!(
+                begun.fingerprint() == config.fingerprint(),
+                "cannot resume: {} comes of another recipe (seed, epochs, batch, family or optimiser differ)",
+                out.display()
+            );
+            run
+        }
+        _ => RunDir::vacant(out)?,
+    };
     let mut recipe = config.build(data, device)?;
     if let Start::From(earlier) = start {
         let path = earlier.checkpoint();
@@ -75,9 +90,18 @@ pub fn fit(
     }
     let optimiser = AdamW::new(recipe.store(), config.optimiser.clone());
     let average = Average::new(recipe.store(), config.optimiser.average);
-    let mut trainer = Trainer { config, recipe, optimiser, average, run };
-    let start = if matches!(start, Start::Last) { trainer.resume()? } else { 0 };
-    trainer.go(start, stop)
+    let mut trainer =
+        Trainer { config, recipe, optimiser, average, best: Best::of(&config.family), run: &run };
+    let step = if matches!(start, Start::Last) { trainer.resume()? } else { 0 };
+    match start {
+        Start::Last => run.goes_on(device)?,
+        Start::Fresh => run.begin(config, device)?,
+        Start::From(earlier) => {
+            run.begin(config, device)?;
+            run.starts_from(earlier)?;
+        }
+    }
+    trainer.go(step, stop)
 }
 
 impl Trainer<'_> {
@@ -100,6 +124,8 @@ impl Trainer<'_> {
             if done.is_multiple_of(per_epoch * self.config.every) || done == total {
                 let figures = self.look(done)?;
                 progress.validation(self.run, done, &figures)?;
+                // Before the last state, so that what goes on from there has the best of all before it.
+                self.keep_best(done, &figures)?;
                 self.save(done)?;
             }
         }
@@ -147,11 +173,27 @@ impl Trainer<'_> {
         Ok(figures)
     }
 
+    /// The averaged weights.
+    fn state(&self, step: u64, figure: Option<f64>) -> Checkpoint {
+        let fingerprint = self.config.fingerprint();
+        let mut checkpoint = Checkpoint { step, fingerprint, figure, tensors: Vec::new() };
+        checkpoint.add("average", self.average.named(self.recipe.store()));
+        checkpoint
+    }
+
+    /// Keeps the averaged weights where no validation before was as good.
+    fn keep_best(&mut self, step: u64, figures: &[(&'static str, f64)]) -> anyhow::Result<()> {
+        let (Some(best), Some(&(_, figure))) = (&mut self.best, figures.first()) else { return Ok(()) };
+        if best.surpassed_by(figure) {
+            self.state(step, Some(figure)).write(&self.run.best())?;
+        }
+        Ok(())
+    }
+
     fn save(&self, step: u64) -> anyhow::Result<()> {
         let store = self.recipe.store();
-        let mut checkpoint = Checkpoint { step, fingerprint: self.config.fingerprint(), tensors: Vec::new() };
+        let mut checkpoint = self.state(step, None);
         checkpoint.add("model", store.named());
-        checkpoint.add("average", self.average.named(store));
         checkpoint.add("optimiser", self.optimiser.named(store));
         checkpoint.add("memory", self.recipe.memory());
         checkpoint.write(&self.run.checkpoint())?;
@@ -159,13 +201,20 @@ impl Trainer<'_> {
     }
 
     fn resume(&mut self) -> anyhow::Result<u64> {
+        if let Some(best) = &mut self.best {
+            best.recall(self.run)?;
+        }
         let path = self.run.checkpoint();
+        if !path.exists() {
+            let directory = self.run.path().display();
+            ensure!(
+                self.config.from.is_none(),
+                "cannot resume: {directory} was ended before anything was saved: remove it, and begin anew without --resume"
+            );
+            // All of it is still to be done.
+            return Ok(0);
+        }
         let checkpoint = Checkpoint::read(&path).context("cannot resume")?;
-        ensure!(
-            checkpoint.fingerprint == self.config.fingerprint(),
-            "cannot resume: {} comes of another recipe (seed, epochs, batch, family or optimiser differ)",
-            path.display()
-        );
         let device = self.recipe.store().device();
         let damaged = || format!("cannot resume from {}", path.display());
         self.recipe.store_mut().load(&checkpoint.group("model", device)).with_context(damaged)?;

@@ -2,6 +2,7 @@
 
 pub mod adversarial;
 pub mod augment;
+mod best;
 pub mod card;
 pub mod checkpoint;
 pub mod curve;

@@ -16,7 +16,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Train a recipe, or go on training it.
+    /// Train a recipe, or go on training it. Keeps the last state and, of most families, the best by validation.
     Fit(commands::fit::Arguments),
     /// Write a run's network as a package that services can serve.
     Export(commands::export::Arguments),

@@ -13,6 +13,7 @@ pub mod face_encoder;
 pub mod face_novelty;
 pub mod face_sampler;
 pub mod face_trunk;
+mod image_decoder;
 pub mod image_encoder;
 pub mod inpainter;
 mod residual;

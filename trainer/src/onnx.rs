@@ -24,6 +24,16 @@ pub const OPSET: i64 = 18;
 /// Version of the file format that came with that operator set.
 pub const IR_VERSION: i64 = 8;
 
+/// Parameters in a file of ours: the numbers of its f32 tensors, without lone numbers, which are constants.
+///
+/// # Errors
+/// The bytes are no ONNX file.
+pub fn parameters(file: &[u8]) -> Result<usize, prost::DecodeError> {
+    let graph = ModelProto::decode(file)?.graph.unwrap_or_default();
+    let tensors = graph.initializer.iter().filter(|t| t.data_type() == DataType::Float && !t.dims.is_empty());
+    Ok(tensors.map(|t| t.dims.iter().product::<i64>() as usize).sum())
+}
+
 /// An attribute's value.
 pub enum Attribute {
     /// `INT`.
@@ -153,4 +163,21 @@ fn value_info(spec: &TensorSpec) -> ValueInfoProto {
     };
     let tensor = type_proto::Tensor { elem_type: elem_type.into(), shape: Some(TensorShapeProto { dim }) };
     ValueInfoProto { name: spec.name.clone(), r#type: Some(TypeProto { tensor_type: Some(tensor) }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_counted_once_and_neither_constants_nor_shapes() {
+        let mut graph = Graph::new("g");
+        graph.floats("weight", &[2, 3], &[0.5; 6]);
+        graph.floats("weight", &[2, 3], &[0.5; 6]);
+        graph.floats("bias", &[3], &[0.5; 3]);
+        graph.floats("f32.2", &[], &[2.0]);
+        graph.integers("i64.[-1,6]", &[2], &[-1, 6]);
+        assert_eq!(parameters(&graph.encode()).unwrap(), 9);
+        assert!(parameters(b"no graph").is_err());
+    }
 }

@@ -50,11 +50,12 @@ impl Progress {
         store: &Store,
     ) -> anyhow::Result<Self> {
         let path = run.metrics();
-        let lines = File::options()
+        let mut lines = File::options()
             .append(true)
             .create(true)
             .open(&path)
             .with_context(|| format!("cannot write {}", path.display()))?;
+        write(&mut lines, &json!({ (curve::START): start }))?;
         let bar = ProgressBar::new(total).with_position(start);
         let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {per_sec} {eta} left")
             .unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -70,7 +71,7 @@ impl Progress {
             bar,
             lines,
             events: EventFile::create(run.path())?,
-            curve: Curve::read(&run.metrics()),
+            curve: Curve::read(&path),
             batch: config.batch,
             per_line: (total / 500).clamp(1, 100),
             since: Window::default(),
@@ -153,6 +154,11 @@ impl Progress {
     fn write(&mut self, line: Map<String, Value>) -> anyhow::Result<()> {
         self.events.scalars(&line)?;
         self.curve.add(&line);
-        writeln!(self.lines, "{}", Value::Object(line)).context("cannot write metrics.jsonl")
+        write(&mut self.lines, &Value::Object(line))
     }
+}
+
+/// In one piece, so that hardly ever half a line is left where a run is killed.
+fn write(lines: &mut File, line: &Value) -> anyhow::Result<()> {
+    lines.write_all(format!("{line}\n").as_bytes()).context("cannot write metrics.jsonl")
 }

@@ -13,7 +13,7 @@ use tch::{Device, Tensor};
 
 use crate::data::fashion::{CLASSES, Fashion};
 use crate::data::holes::Hole;
-use crate::evaluate::char_rnn::Streams;
+use crate::evaluate::char_rnn::passages;
 use crate::evaluate::gan::Sampler;
 use crate::evaluate::inpaint::{holes, in_turn};
 use crate::evaluate::wavenet::TEMPERATURE;
@@ -171,25 +171,6 @@ fn spoken(package: &Package, runtime: &OnnxRuntime) -> anyhow::Result<Exhibit> {
 }
 
 fn written(package: &Package, runtime: &OnnxRuntime) -> anyhow::Result<Exhibit> {
-    const TEMPERATURE: f64 = 0.7;
-    let characters = package.manifest().vocabulary.as_ref().context("no vocabulary")?.characters.clone();
-    let mut stream = Streams::new(package, runtime, 1)?;
-    let mut rng = random::generator(&[random::VALIDATION]);
-    let mut token = characters.iter().position(|&c| c == '\n').unwrap_or_default() as i64;
-    let mut text = String::new();
-    while text.len() < 600 {
-        let logits = stream.logits(&[token])?;
-        let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let weights: Vec<f64> = logits.iter().map(|&x| (f64::from(x - top) / TEMPERATURE).exp()).collect();
-        let mut left = random::unit(&mut rng) * weights.iter().sum::<f64>();
-        token = weights
-            .iter()
-            .position(|w| {
-                left -= w;
-                left < 0.0
-            })
-            .unwrap_or_default() as i64;
-        text.extend(characters.get(token as usize));
-    }
-    Ok(Exhibit::Passage { text, caption: format!("Drawn at temperature {TEMPERATURE}") })
+    let text = passages::draw(package, runtime, 1, 600)?.concat();
+    Ok(Exhibit::Passage { text, caption: format!("Drawn at temperature {}", passages::TEMPERATURE) })
 }

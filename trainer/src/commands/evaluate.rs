@@ -43,8 +43,9 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         print!("{report}");
     }
     if !arguments.dry_run && arguments.limit.is_none() {
-        package.write_metrics(report.metrics())?;
+        // Before anything is written: figures without the card that belongs to them are worse than neither.
         let exhibit = exhibit::make(&package, &arguments.data.dir, &runtime)?;
+        package.write_metrics(report.metrics())?;
         card::write(&package, &report, exhibit.as_ref())?;
     }
     Ok(if report.accepted() { ExitCode::SUCCESS } else { ExitCode::from(3) })

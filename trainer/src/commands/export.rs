@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use atelier_package::Existing;
-use atelier_trainer::export::{BATCHES, TOLERANCE, export};
+use atelier_trainer::export::{BATCHES, TOLERANCE, Weights, export};
 use atelier_trainer::onnx_runtime::OnnxRuntime;
 use atelier_trainer::run::RunDir;
 
@@ -20,14 +20,25 @@ pub(crate) struct Arguments {
     /// Put it in the place of the package that is there.
     #[arg(long)]
     replace: bool,
+    /// Take the weights of the best validation, not those of the last step.
+    ///
+    /// The last are the better ones as a rule, once the learning rate has fallen to its end; the best are for runs that
+    /// were stopped or got worse. None are kept of text, whose validation is on the test split, and of faces that are
+    /// made or aged, whose first figure does not say which are best.
+    #[arg(long)]
+    best: bool,
 }
 
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let (run, config) = RunDir::open(&arguments.run)?;
     let runtime = OnnxRuntime::load(2)?;
     let existing = if arguments.replace { Existing::Replace } else { Existing::Refuse };
-    let written = export(&run, &config, &arguments.data.dir, &arguments.package, existing, &runtime)?;
-    if written.step < written.total {
+    let weights = if arguments.best { Weights::Best } else { Weights::Last };
+    let (data, package) = (&arguments.data.dir, &arguments.package);
+    let written = export(&run, weights, &config, data, package, existing, &runtime)?;
+    if weights == Weights::Best {
+        eprintln!("the best validation was after step {} of {}", written.step, written.total);
+    } else if written.step < written.total {
         eprintln!(
             "the run is not finished: these are the weights after step {} of {}",
             written.step, written.total

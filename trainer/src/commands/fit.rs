@@ -1,9 +1,10 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, ensure};
+use atelier_package::Kind;
 use atelier_trainer::device;
 use atelier_trainer::fit::{Outcome, Start, fit};
 use atelier_trainer::ops::eager::Precision;
@@ -66,24 +67,17 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Start::From(RunDir::open(&directory).with_context(wanted)?.0)
         }
     };
-    let run = match &start {
-        Start::Last => RunDir::open(&out)?.0,
-        _ => RunDir::create(&out, &config)?,
-    };
-    if let Start::From(earlier) = &start {
-        run.starts_from(earlier)?;
-    }
 
     let stop = Arc::new(AtomicBool::new(false));
     let signal = Arc::clone(&stop);
     ctrlc::set_handler(move || signal.store(true, Ordering::Relaxed)).context("cannot handle signals")?;
     let stopped = |_| stop.load(Ordering::Relaxed);
-    match fit(&config, &arguments.data.dir, device, &run, &start, &stopped)? {
+    match fit(&config, &arguments.data.dir, device, &out, &start, &stopped)? {
         Outcome::Finished => {
             eprintln!(
-                "done; export it with: atelier-train export {} --package models/{}/1",
+                "done; export it with: atelier-train export {} --package {}",
                 out.display(),
-                config.package
+                next(Path::new(""), &config).display()
             );
             Ok(ExitCode::SUCCESS)
         }
@@ -92,5 +86,37 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             // As a shell reports a program that was interrupted.
             Ok(ExitCode::from(130))
         }
+    }
+}
+
+/// Where the next version of a recipe's package is to lie, below `root`: beside the models or, what nobody serves but
+/// faces are judged by, among the judges.
+fn next(root: &Path, config: &RecipeConfig) -> PathBuf {
+    let home = if config.family.kind() == Kind::Onnx { "judges" } else { "models" };
+    let package = root.join(home).join(&config.package);
+    let versions = std::fs::read_dir(&package).into_iter().flatten().flatten();
+    let newest = versions.filter_map(|version| version.file_name().to_str()?.parse::<u32>().ok()).max();
+    package.join((newest.unwrap_or(0) + 1).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_exported_next_takes_the_place_of_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let recipe = |name: &str| {
+            let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes");
+            RecipeConfig::read(&recipes.join(name).with_extension("toml")).unwrap()
+        };
+        let models = dir.path().join("models/fashion-dae");
+        assert_eq!(next(dir.path(), &recipe("fashion-dae")), models.join("1"));
+        for version in ["2", "10", ".3.new-77"] {
+            std::fs::create_dir_all(models.join(version)).unwrap();
+        }
+        assert_eq!(next(dir.path(), &recipe("fashion-dae")), models.join("11"));
+        let judge = dir.path().join("judges/face-encoder-b/1");
+        assert_eq!(next(dir.path(), &recipe("face-encoder-b")), judge);
     }
 }

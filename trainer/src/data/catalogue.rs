@@ -103,8 +103,9 @@ pub const SETS: &[DataSet] = &[
         files: &[],
         by_hand: Some(
             "the dark images of 256 x 256 pixels of stage1_train at https://bbbc.broadinstitute.org/BBBC038 as \
-             nuclei/images/000.png to 333.png in the order of their names, and for each the union of its masks as \
-             nuclei/masks/NNN.png, 0 or 255",
+             nuclei/images/000.png to 333.png in the order of their names, for each the union of its masks as \
+             nuclei/masks/NNN.png, 0 or 255, and nuclei/index.csv with a line for each: id (its number, 0 to 333), \
+             source_id (its name there) and nuclei (how many masks it has), named so in the first line",
         ),
     },
     DataSet {
@@ -113,8 +114,10 @@ pub const SETS: &[DataSet] = &[
         licence: "non-commercial research only; Zhang, Song and Qi 2017",
         files: &[],
         by_hand: Some(
-            "the aligned and cropped faces of https://susanqq.github.io/UTKFace, made 64 x 64, as JPEG files in \
-             utkface64/UTKFace.tar under their own names, which begin with the age",
+            "the aligned and cropped faces of https://susanqq.github.io/UTKFace, made 64 x 64, in colour, as JPEG files \
+             in utkface64/UTKFace.tar under their own names, AGE_GENDER_RACE_TIME.jpg.chip.jpg, in any directory: at \
+             most 2,400 of each decade of age, 15,963 in all. How those were chosen is not recorded; a face's part goes \
+             by its name and place among all, so that another choice is measured on other faces",
         ),
     },
 ];

@@ -30,6 +30,16 @@ pub struct Clip {
     pub samples: Vec<f32>,
 }
 
+impl Clip {
+    /// Whether it was recorded with 8 bits at most: all of its samples are multiples of 256 of the steps of 16 bits,
+    /// so that there are few different ones, and little to be foretold.
+    #[must_use]
+    pub fn is_coarse(&self) -> bool {
+        // Exact: what is multiplied is a whole number over 2^15.
+        self.samples.iter().all(|x| (x * 128.0).fract() == 0.0)
+    }
+}
+
 /// A voice of the data set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Voice {
@@ -188,6 +198,17 @@ mod tests {
             let loudest = *data.tokens(clip, &law).iter().max().unwrap() as usize;
             assert!((law.decode(loudest) - 0.5).abs() < 0.02, "{loudest}");
         }
+    }
+
+    #[test]
+    fn recordings_of_8_bits_are_known_by_their_samples() {
+        let clip = |samples: Vec<f32>| Clip { said: Said { digit: 0, speaker: 0 }, samples };
+        let coarse: Vec<f32> = (-128..128).map(|i| (i * 256) as f32 / 32768.0).collect();
+        assert!(clip(coarse.clone()).is_coarse());
+        // One step of 16 bits is enough.
+        assert!(!clip([coarse, vec![1.0 / 32768.0]].concat()).is_coarse());
+        // Quiet, and so of few levels too, but of 16 bits.
+        assert!(!clip((-100..100).map(|i| i as f32 / 32768.0).collect()).is_coarse());
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Plain text, character by character, such as tinyshakespeare (Karpathy 2015): the first nine tenths are
-//! trained on, the rest is what results are reported on.
+//! trained on, the rest is what results are reported on, and what a run shows its course on: there is no third part.
 
 use std::path::Path;
 

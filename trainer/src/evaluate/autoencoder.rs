@@ -94,7 +94,10 @@ pub(super) fn evaluate(
         figures,
         notes: vec![
             "psnr_db: mean of each image's".into(),
-            "probe: softmax regression on the frozen encoder's features; clusters: spectral clustering of the test images' codes, as the client does it, without their classes; by k-means: centres of the whitened codes of train images"
+            "probe: softmax regression on the frozen encoder's features".into(),
+            "k_means: centres of the whitened codes (components) of train images, without their classes; the test images by the nearest"
+                .into(),
+            "spectral: spectral clustering of the test images' own codes, as `atelier codec cluster` does it unless told otherwise; it was chosen over k-means with its figure on these images in hand, and has no level of its own"
                 .into(),
             "people, two_convolutions and resnet18: from the data set's own page; principal_components: 64 of them"
                 .into(),

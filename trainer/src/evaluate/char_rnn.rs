@@ -1,5 +1,8 @@
 //! Nats a character on the last tenth of a text, by both protocols: windows of 256 characters, each from an
-//! empty state (as nanoGPT counts, but every window once), and statefully from the first to the last.
+//! empty state (as nanoGPT counts, but every window once), and statefully from the first to the last; and what is
+//! written freely.
+
+pub(crate) mod passages;
 
 use std::path::Path;
 
@@ -16,14 +19,14 @@ use crate::onnx_runtime::{GraphSession, OnnxRuntime};
 const WINDOW: usize = 256;
 
 /// The network's step graph with the states of all its streams.
-pub(crate) struct Streams {
+struct Streams {
     graph: GraphSession,
     state: Vec<Plain>,
     vocabulary: usize,
 }
 
 impl Streams {
-    pub(crate) fn new(package: &Package, runtime: &OnnxRuntime, count: usize) -> anyhow::Result<Self> {
+    fn new(package: &Package, runtime: &OnnxRuntime, count: usize) -> anyhow::Result<Self> {
         let spec = package.manifest().graph("step").context("there is no graph step")?;
         let zeros = spec.inputs[1..].iter().map(|input| {
             let size = |dim: &atelier_package::Dim| match dim {
@@ -40,7 +43,7 @@ impl Streams {
     }
 
     /// Feeds one character to each stream and returns the logits of the next, `[streams, vocabulary]`.
-    pub(crate) fn logits(&mut self, tokens: &[i64]) -> anyhow::Result<Vec<f32>> {
+    fn logits(&mut self, tokens: &[i64]) -> anyhow::Result<Vec<f32>> {
         let mut inputs = vec![Plain::i64([tokens.len()], tokens.to_vec())?];
         inputs.append(&mut self.state);
         let mut outputs = self.graph.run(&inputs)?;
@@ -96,9 +99,15 @@ pub(super) fn evaluate(
     let bytes = |ids: &[i64]| ids.iter().map(|&id| id as u8).collect::<Vec<u8>>();
     let (train, test) = (bytes(&text.train), bytes(test));
     let ngram = KneserNey::fit(&train, text.vocabulary.len(), 7);
-    let whole: Vec<&[u8]> = test.chunks_exact(WINDOW).collect();
-    let ngram_windows = whole.iter().map(|w| ngram.nats(&[], w)).sum::<f64>() / whole.len() as f64;
+    // Told as much as the network is: the character before the first that it predicts.
+    let ngram_windows = (0..count).map(|w| {
+        let (first, rest) = test[w * WINDOW..][..=WINDOW].split_at(1);
+        ngram.nats(first, rest)
+    });
+    let ngram_windows = ngram_windows.sum::<f64>() / count as f64;
     let ngram_stateful = ngram.nats(&train, &test);
+    let length = settings.limit.map_or(passages::LENGTH, |n| n.clamp(1, passages::LENGTH));
+    let [words, copied] = passages::figures(package, runtime, &text, length)?;
 
     Ok(Report {
         package: format!("{} {}", package.name(), package.version()),
@@ -109,13 +118,22 @@ pub(super) fn evaluate(
         figures: vec![
             Figure::new("nats_windows_256", windows)
                 .beside(&[("seven_gram", ngram_windows), ("nanogpt_published", 1.4697)])
-                .levels(Bound::AtMost(1.50), Bound::AtMost(1.4697)),
+                .levels(Bound::AtMost(1.50), Bound::AtMost(1.44)),
             Figure::new("nats_stateful", stateful).beside(&[("seven_gram", ngram_stateful)]),
             Figure::new("bits_stateful", stateful / std::f64::consts::LN_2),
+            words,
+            copied,
         ],
         notes: vec![
-            "the weights are those of the last step: none were chosen by these characters".into(),
-            "windows: every character but the first of the text is predicted, given those before it in its window and one".into(),
+            "the weights are those of the last step; but a run is validated on these very characters, and the recipe was changed once (more passes, more dropout) and shipped by this figure, which had been 1.4699"
+                .into(),
+            "windows: every character but the first of the text is predicted, given those before it in its window and one; by the 7-gram alike"
+                .into(),
+            format!(
+                "words_in_vocabulary, longest_copied_characters: the part of words that the training text has, and the longest part that it has character by character, of {} passages of {length} characters drawn at temperature {}",
+                passages::COUNT,
+                passages::TEMPERATURE
+            ),
         ],
     })
 }

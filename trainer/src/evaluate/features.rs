@@ -80,27 +80,29 @@ pub(super) fn figures(
         outputs(package, runtime, "encoder", &train.images)?,
         outputs(package, runtime, "encoder", &test.images)?,
     ];
-    let whitening = Whitening::fit(&codes[0]);
-    let ours = by_neighbours(&codes[1], test)?;
-    let linear = by_neighbours(&projected(test), test)?;
-    let round = by_centres(&whitening.apply(&codes[0]), &whitening.apply(&codes[1]), test)?;
-    let raw = by_centres(&pixels(train), &pixels(test), test)?;
-    let beside = |of: fn(&Agreement) -> f64| {
-        [
-            ("principal_components", of(&linear)),
-            ("codes_by_k_means", of(&round)),
-            ("raw_pixels_by_k_means", of(&raw)),
-        ]
+    let white = |of_train: &Tensor, of_test: &Tensor| {
+        let whitening = Whitening::fit(of_train);
+        by_centres(&whitening.apply(of_train), &whitening.apply(of_test), test)
     };
-    figures.push(
-        Figure::new("cluster_accuracy", ours.accuracy)
+    let ours = white(&codes[0], &codes[1])?;
+    let linear = white(&projected(train), &projected(test))?;
+    let raw = by_centres(&pixels(train), &pixels(test), test)?;
+    let beside =
+        |of: fn(&Agreement) -> f64| [("raw_pixels", of(&raw)), ("principal_components", of(&linear))];
+    figures.extend([
+        Figure::new("k_means_accuracy", ours.accuracy)
             .beside(&beside(|a| a.accuracy))
             .levels(Bound::AtLeast(0.55), Bound::AtLeast(0.672)),
-    );
-    figures.push(
-        Figure::new("cluster_mutual_information", ours.mutual_information)
+        Figure::new("k_means_mutual_information", ours.mutual_information)
             .beside(&beside(|a| a.mutual_information)),
-    );
+    ]);
+    let ours = by_neighbours(&codes[1], test)?;
+    let linear = by_neighbours(&projected(test), test)?;
+    figures.extend([
+        Figure::new("spectral_accuracy", ours.accuracy).beside(&[("principal_components", linear.accuracy)]),
+        Figure::new("spectral_mutual_information", ours.mutual_information)
+            .beside(&[("principal_components", linear.mutual_information)]),
+    ]);
     Ok(figures)
 }
 

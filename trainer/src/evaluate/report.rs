@@ -32,6 +32,9 @@ impl fmt::Display for Bound {
     }
 }
 
+/// What is said of a figure that misses its accepted level.
+const BELOW: &str = "BELOW";
+
 /// One figure beside its baselines.
 #[derive(Clone, Debug, Serialize)]
 pub struct Figure {
@@ -45,19 +48,44 @@ pub struct Figure {
     pub accepted: Option<Bound>,
     /// What we aim at.
     pub aim: Option<Bound>,
+    /// Whether the accepted level and the aim count: where they ask for another figure as well, they do only if that
+    /// one reaches its own.
+    pub counts: [bool; 2],
 }
 
 impl Figure {
     /// A figure without levels or baselines.
     #[must_use]
     pub fn new(name: impl Into<String>, value: f64) -> Self {
-        Self { name: name.into(), value: seen(value), baselines: Vec::new(), accepted: None, aim: None }
+        Self {
+            name: name.into(),
+            value: seen(value),
+            baselines: Vec::new(),
+            accepted: None,
+            aim: None,
+            counts: [true; 2],
+        }
     }
 
     /// With the same figure of others.
     #[must_use]
     pub fn beside(mut self, baselines: &[(&'static str, f64)]) -> Self {
         self.baselines.extend(baselines.iter().map(|(name, value)| (*name, seen(*value))));
+        self
+    }
+
+    /// With a level to be accepted at, and nothing more to aim at.
+    #[must_use]
+    pub fn level(mut self, accepted: Bound) -> Self {
+        self.accepted = Some(accepted);
+        self
+    }
+
+    /// With levels that count only where `other` reaches its own too: both are asked for together.
+    #[must_use]
+    pub fn together_with(mut self, other: &Self) -> Self {
+        self.counts =
+            [other.accepted, other.aim].map(|bound| bound.is_some_and(|bound| bound.met(other.value)));
         self
     }
 
@@ -71,12 +99,12 @@ impl Figure {
     /// Whether the aim or the accepted level is reached, in a word or two; empty without levels.
     #[must_use]
     pub fn verdict(&self) -> &'static str {
-        let met = |bound: Option<Bound>| bound.is_some_and(|b| b.met(self.value));
-        match (self.accepted, met(self.aim), met(self.accepted)) {
+        let met = |bound: Option<Bound>, counts| counts && bound.is_some_and(|b| b.met(self.value));
+        match (self.accepted, met(self.aim, self.counts[1]), met(self.accepted, self.counts[0])) {
             (None, ..) => "",
             (_, true, _) => "aim reached",
             (_, _, true) => "accepted",
-            _ => "BELOW",
+            _ => BELOW,
         }
     }
 }
@@ -95,7 +123,8 @@ pub struct Report {
     pub protocol: String,
     /// The figures, the most important first.
     pub figures: Vec<Figure>,
-    /// Where baselines come from that were not computed in this run.
+    /// What figures and baselines are, where those come from that were not computed in this run, and what was chosen
+    /// by what.
     pub notes: Vec<String>,
 }
 
@@ -103,7 +132,7 @@ impl Report {
     /// Whether every figure that has an accepted level meets it.
     #[must_use]
     pub fn accepted(&self) -> bool {
-        self.figures.iter().all(|f| f.accepted.is_none_or(|b| b.met(f.value)))
+        self.figures.iter().all(|f| f.verdict() != BELOW)
     }
 
     /// As the `[metrics]` of a package.
@@ -134,8 +163,9 @@ impl fmt::Display for Report {
             for (name, value) in &figure.baselines {
                 write!(f, "   {name} {value:.4}")?;
             }
-            if let (Some(accepted), Some(aim)) = (figure.accepted, figure.aim) {
-                write!(f, "   accepted {accepted}, aim {aim}: {}", figure.verdict())?;
+            if let Some(accepted) = figure.accepted {
+                let aim = figure.aim.map_or(String::new(), |aim| format!(", aim {aim}"));
+                write!(f, "   accepted {accepted}{aim}: {}", figure.verdict())?;
             }
             writeln!(f)?;
         }
@@ -158,6 +188,31 @@ mod tests {
         assert_eq!(figure(22.5).verdict(), "aim reached");
         let nan = figure(f64::NAN);
         assert_eq!(nan.verdict(), "BELOW");
+    }
+
+    #[test]
+    fn levels_of_two_figures_are_reached_by_both_or_by_neither() {
+        let pair = |slope, verified| {
+            let slope = Figure::new("slope", slope).levels(Bound::AtLeast(0.4), Bound::AtLeast(0.8));
+            let verified = Figure::new("verified", verified);
+            let verified = verified.levels(Bound::AtLeast(0.80), Bound::AtLeast(0.97));
+            let both = [slope.clone().together_with(&verified), verified.together_with(&slope)];
+            both.map(|figure| figure.verdict())
+        };
+        assert_eq!(pair(0.81, 0.98), ["aim reached"; 2]);
+        assert_eq!(pair(0.81, 0.88), ["accepted"; 2]);
+        // A copy, and somebody else.
+        assert_eq!(pair(0.0, 1.0), ["BELOW"; 2]);
+        assert_eq!(pair(0.9, 0.01), ["BELOW"; 2]);
+    }
+
+    #[test]
+    fn a_figure_may_have_a_level_and_no_aim() {
+        let figure = |x| Figure::new("elbo", x).level(Bound::AtMost(235.0));
+        assert_eq!((figure(230.0).verdict(), figure(236.0).verdict()), ("accepted", "BELOW"));
+        let figures = vec![figure(236.0)];
+        let report = Report { package: String::new(), protocol: String::new(), figures, notes: Vec::new() };
+        assert!(report.to_string().contains("accepted <= 235.000: BELOW") && !report.accepted());
     }
 
     #[test]

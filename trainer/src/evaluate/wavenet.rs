@@ -24,9 +24,10 @@ const TAKES: usize = 20;
 /// What is drawn is drawn at the temperature that the service has when it is told none.
 pub(crate) const TEMPERATURE: f64 = 0.95;
 
-/// Bits of some recordings, in total and by speaker.
+/// Bits a sample of some recordings: of all, of those of 16 bits, and by speaker.
 struct Bits {
     total: f64,
+    fine: f64,
     by_speaker: Vec<f64>,
 }
 
@@ -34,20 +35,22 @@ struct Bits {
 struct Test {
     said: Vec<Said>,
     tokens: Vec<Vec<i64>>,
+    /// Which were recorded with 8 bits.
+    coarse: Vec<bool>,
     speakers: usize,
 }
 
 impl Test {
     /// Bits a sample, where `bits` says what each recording costs.
     fn mean(&self, bits: &[f64]) -> Bits {
-        let of = |right: &dyn Fn(&Said) -> bool| {
-            let chosen = (0..self.said.len()).filter(|&i| right(&self.said[i]));
+        let of = |right: &dyn Fn(usize) -> bool| {
+            let chosen = (0..self.said.len()).filter(|&i| right(i));
             let (sum, count) =
                 chosen.fold((0.0, 0), |(sum, count), i| (sum + bits[i], count + self.tokens[i].len()));
             sum / count.max(1) as f64
         };
-        let by_speaker = (0..self.speakers).map(|s| of(&|said| said.speaker == s)).collect();
-        Bits { total: of(&|_| true), by_speaker }
+        let by_speaker = (0..self.speakers).map(|s| of(&|i| self.said[i].speaker == s)).collect();
+        Bits { total: of(&|_| true), fine: of(&|i| !self.coarse[i]), by_speaker }
     }
 }
 
@@ -72,9 +75,10 @@ pub(super) fn evaluate(
     let all = heard(&recordings.test);
     // Evenly over the split, which is in the order of digits.
     let count = settings.limit.map_or(all.len(), |n| n.clamp(1, all.len()));
-    let chosen = (0..count).map(|i| all[i * all.len() / count].clone());
-    let (said, tokens): (Vec<Said>, Vec<Vec<i64>>) = chosen.unzip();
-    let test = Test { said, tokens, speakers: known.len() };
+    let chosen: Vec<usize> = (0..count).map(|i| i * all.len() / count).collect();
+    let (said, tokens): (Vec<Said>, Vec<Vec<i64>>) = chosen.iter().map(|&i| all[i].clone()).unzip();
+    let coarse = chosen.iter().map(|&i| recordings.test[i].is_coarse()).collect();
+    let test = Test { said, tokens, coarse, speakers: known.len() };
 
     let levels: Vec<Vec<i64>> = train.iter().map(|(_, tokens)| tokens.clone()).collect();
     let counts = LevelCounts::fit(&levels, audio.levels);
@@ -109,10 +113,14 @@ pub(super) fn evaluate(
     let (sounding, real_sounding) = (voice::sounding(&spoken), voice::sounding(&real_test));
     let (broken, real_broken) = (voice::broken(&spoken), voice::broken(&real_test));
 
+    let below = |figure: Figure, codec: f64| {
+        let levels = (Bound::AtMost(codec - 0.1), Bound::AtMost(codec - 0.6));
+        figure.beside(&[("adaptive_codec", codec)]).levels(levels.0, levels.1)
+    };
     let mut figures = vec![
-        Figure::new("bits_per_sample", ours.total)
-            .beside(&[("adaptive_codec", codec.total), ("bigram", bigram), ("unigram", unigram)])
-            .levels(Bound::AtMost(codec.total - 0.1), Bound::AtMost(codec.total - 0.6)),
+        below(Figure::new("bits_per_sample", ours.total), codec.total)
+            .beside(&[("bigram", bigram), ("unigram", unigram)]),
+        below(Figure::new("bits_per_sample_of_16_bits", ours.fine), codec.fine),
     ];
     for ((name, ours), codec) in known.iter().zip(&ours.by_speaker).zip(&codec.by_speaker) {
         figures.push(
@@ -132,6 +140,7 @@ pub(super) fn evaluate(
         Figure::new("real_time_factor_1_voice", voice.real_time_factor(1)?),
         Figure::new("real_time_factor_16_voices", voice.real_time_factor(16)?),
     ]);
+    let coarse = test.coarse.iter().filter(|coarse| **coarse).count();
     Ok(Report {
         package: format!("{} {}", package.name(), package.version()),
         protocol: format!(
@@ -146,6 +155,11 @@ pub(super) fn evaluate(
             "bits_per_sample: the network is told digit, speaker and duration, about 10 bits a recording; the \
              codec is recursive least squares over 16 samples, tuned on the train split"
                 .into(),
+            format!(
+                "bits_per_sample_of_16_bits: without the {coarse} recordings whose samples are all multiples of 256; \
+                 they were made with 8 bits and have few levels, which the network knows and the codec does not, so \
+                 that the figures of all recordings flatter the network"
+            ),
             "digit and speaker accuracy: of what was spoken, by a convolutional network over log-mel pictures \
              that learned from the real train split; frechet_distance: of its 64 features, from the real test \
              split"
@@ -155,8 +169,9 @@ pub(super) fn evaluate(
                 .into(),
             "cut_short: part of what was spoken that ran away into noise; the rest of it is silence, as served"
                 .into(),
-            "real_time_factor: seconds of this machine for a second of speech of all voices together; under 1 \
-             is faster than it sounds"
+            "real_time_factor: seconds of this machine for a second of speech of all voices together, under 1 \
+             is faster than it sounds; in this evaluation's own loop over the step graph, not in the decoder that \
+             serves, whose figures are in docs/bench.md"
                 .into(),
         ],
     })

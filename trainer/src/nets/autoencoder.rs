@@ -3,9 +3,9 @@
 use atelier_package::{Dim, Dtype, TensorSpec};
 use serde::{Deserialize, Serialize};
 
+use super::image_decoder::ImageDecoder;
 use super::image_encoder::{ImageEncoder, ImageEncoderConfig};
 use crate::graphs::{GraphPlan, Graphs};
-use crate::layers::{Conv2d, Linear};
 use crate::ops::Ops;
 use crate::store::Store;
 
@@ -23,10 +23,7 @@ impl AutoencoderConfig {
     /// Says which field is out of range.
     pub(crate) fn validate(&self) -> Result<(), String> {
         self.encoder.validate()?;
-        if self.decoder_width < 2 || !self.decoder_width.is_multiple_of(2) {
-            return Err("family.network.decoder_width must be even and at least 2".into());
-        }
-        Ok(())
+        ImageDecoder::validate(self.decoder_width)
     }
 }
 
@@ -34,31 +31,17 @@ impl AutoencoderConfig {
 pub struct Autoencoder {
     config: AutoencoderConfig,
     encoder: ImageEncoder,
-    spread: Linear,
-    gather: Conv2d,
-    to_half: Conv2d,
-    to_whole: Conv2d,
-    pixels: Conv2d,
-}
-
-/// `x * sigmoid(x)` (Elfwing, Uchibe and Doya 2018).
-fn silu<O: Ops>(ops: &mut O, x: &O::Tensor) -> O::Tensor {
-    let gate = ops.sigmoid(x);
-    ops.mul(x, &gate)
+    decoder: ImageDecoder,
 }
 
 impl Autoencoder {
     /// With fresh parameters in `store`.
     pub fn new(store: &mut Store, config: &AutoencoderConfig) -> Self {
-        let (w, side) = (config.decoder_width, config.encoder.side());
+        let encoder = &config.encoder;
         Self {
             config: config.clone(),
-            encoder: ImageEncoder::new(store, "encoder.", &config.encoder),
-            spread: Linear::new(store, "spread", config.encoder.code, 4 * w * side * side),
-            gather: Conv2d::new(store, "gather", 4 * w, 2 * w, 3, 1, 1.0),
-            to_half: Conv2d::new(store, "to_half", 2 * w, 4 * w, 3, 1, 1.0),
-            to_whole: Conv2d::new(store, "to_whole", w, 2 * w, 3, 1, 1.0),
-            pixels: Conv2d::new(store, "pixels", w / 2, 1, 3, 1, 0.5),
+            encoder: ImageEncoder::new(store, "encoder.", encoder),
+            decoder: ImageDecoder::new(store, encoder.code, encoder.side(), config.decoder_width),
         }
     }
 
@@ -76,18 +59,7 @@ impl Autoencoder {
 
     /// `code` `[batch, code]` to logits of the pixels, `[batch, 1, size, size]`.
     pub fn decode<O: Ops>(&self, ops: &mut O, code: &O::Tensor) -> O::Tensor {
-        let side = self.config.encoder.side();
-        let x = ops.linear(code, &self.spread);
-        let x = silu(ops, &x);
-        let x = ops.reshape_rows(&x, &[4 * self.config.decoder_width, side, side]);
-        let x = ops.conv2d(&x, &self.gather);
-        let mut x = silu(ops, &x);
-        for layer in [&self.to_half, &self.to_whole] {
-            let y = ops.conv2d(&x, layer);
-            let y = ops.pixel_shuffle(&y, 2);
-            x = silu(ops, &y);
-        }
-        ops.conv2d(&x, &self.pixels)
+        self.decoder.forward(ops, code)
     }
 }
 

@@ -1,24 +1,72 @@
-//! A variational autoencoder (Kingma and Welling 2014) of gated fully connected layers, after the network
-//! that Tomczak and Welling (2018) use as their reference: two layers of gated units on either side.
+//! A variational autoencoder (Kingma and Welling 2014), with one of two bodies: gated fully connected layers,
+//! after the network that Tomczak and Welling (2018) use as their reference (two layers of gated units on either
+//! side); or convolutions, as those of the [`Autoencoder`](super::autoencoder::Autoencoder).
 
 use atelier_package::{Dim, Dtype, TensorSpec};
 use serde::{Deserialize, Serialize};
 
+use super::image_decoder::ImageDecoder;
+use super::image_encoder::{ImageEncoder, ImageEncoderConfig};
 use crate::graphs::{GraphPlan, Graphs};
 use crate::layers::Linear;
 use crate::ops::Ops;
 use crate::store::Store;
 
-/// Size of a [`Vae`].
+/// Body and size of a [`Vae`].
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct VaeConfig {
+#[serde(tag = "body", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum VaeConfig {
+    /// Gated fully connected layers.
+    Gated {
+        /// Image height and width in pixels.
+        size: usize,
+        /// Units in each hidden layer.
+        hidden: usize,
+        /// Numbers in a code.
+        code: usize,
+    },
+    /// Convolutions.
+    Convolutional {
+        /// The way from image to code.
+        encoder: ImageEncoderConfig,
+        /// The way back: channels at half the image's size, even; four times as many at a quarter.
+        decoder_width: usize,
+    },
+}
+
+impl VaeConfig {
     /// Image height and width in pixels.
-    pub size: usize,
-    /// Units in each hidden layer.
-    pub hidden: usize,
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Gated { size, .. } => *size,
+            Self::Convolutional { encoder, .. } => encoder.size,
+        }
+    }
+
     /// Numbers in a code.
-    pub code: usize,
+    #[must_use]
+    pub fn code(&self) -> usize {
+        match self {
+            Self::Gated { code, .. } => *code,
+            Self::Convolutional { encoder, .. } => encoder.code,
+        }
+    }
+
+    /// Says which field is out of range.
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        match self {
+            Self::Convolutional { encoder, decoder_width } => {
+                encoder.validate()?;
+                ImageDecoder::validate(*decoder_width)
+            }
+            Self::Gated { size: 28, hidden: 1.., code: 1.. } => Ok(()),
+            Self::Gated { size: 28, .. } => {
+                Err("family.network.hidden and family.network.code must be at least 1".into())
+            }
+            Self::Gated { .. } => Err("family.network.size must be 28, the size of the data's images".into()),
+        }
+    }
 }
 
 /// The log-variance is kept within these bounds, so that no code collapses to a point or explodes.
@@ -46,48 +94,88 @@ impl Gated {
     }
 }
 
+/// What lies between image and code.
+enum Body {
+    Gated {
+        encoder: [Gated; 2],
+        mean: Linear,
+        log_variance: Linear,
+        decoder: [Gated; 2],
+        pixels: Linear,
+    },
+    Convolutional {
+        /// Gives mean and log-variance side by side.
+        encoder: ImageEncoder,
+        decoder: ImageDecoder,
+    },
+}
+
 /// The network.
 pub struct Vae {
     config: VaeConfig,
-    encoder: [Gated; 2],
-    mean: Linear,
-    log_variance: Linear,
-    decoder: [Gated; 2],
-    pixels: Linear,
+    body: Body,
 }
 
 impl Vae {
     /// With fresh parameters in `store`.
     pub fn new(store: &mut Store, config: &VaeConfig) -> Self {
-        let pixels = config.size * config.size;
-        let h = config.hidden;
-        Self {
-            config: config.clone(),
-            encoder: [Gated::new(store, "encoder.0", pixels, h), Gated::new(store, "encoder.1", h, h)],
-            mean: Linear::new(store, "mean", h, config.code),
-            log_variance: Linear::new(store, "log_variance", h, config.code),
-            decoder: [Gated::new(store, "decoder.0", config.code, h), Gated::new(store, "decoder.1", h, h)],
-            pixels: Linear::new(store, "pixels", h, pixels),
-        }
+        let body = match config {
+            VaeConfig::Gated { size, hidden, code } => {
+                let (pixels, h) = (size * size, *hidden);
+                Body::Gated {
+                    encoder: [
+                        Gated::new(store, "encoder.0", pixels, h),
+                        Gated::new(store, "encoder.1", h, h),
+                    ],
+                    mean: Linear::new(store, "mean", h, *code),
+                    log_variance: Linear::new(store, "log_variance", h, *code),
+                    decoder: [Gated::new(store, "decoder.0", *code, h), Gated::new(store, "decoder.1", h, h)],
+                    pixels: Linear::new(store, "pixels", h, pixels),
+                }
+            }
+            VaeConfig::Convolutional { encoder, decoder_width } => {
+                let both = ImageEncoderConfig { code: 2 * encoder.code, ..encoder.clone() };
+                Body::Convolutional {
+                    encoder: ImageEncoder::new(store, "encoder.", &both),
+                    decoder: ImageDecoder::new(store, encoder.code, encoder.side(), *decoder_width),
+                }
+            }
+        };
+        Self { config: config.clone(), body }
     }
 
     /// `image` `[batch, 1, size, size]` in [0, 1] to mean and log-variance of its code, `[batch, code]`.
     pub fn encode<O: Ops>(&self, ops: &mut O, image: &O::Tensor) -> (O::Tensor, O::Tensor) {
-        let x = ops.reshape_rows(image, &[self.config.size * self.config.size]);
-        let x = self.encoder[0].forward(ops, &x);
-        let x = self.encoder[1].forward(ops, &x);
-        let mean = ops.linear(&x, &self.mean);
-        let log_variance = ops.linear(&x, &self.log_variance);
+        let (mean, log_variance) = match &self.body {
+            Body::Gated { encoder, mean, log_variance, .. } => {
+                let mut x = ops.reshape_rows(image, &[self.config.size() * self.config.size()]);
+                for layer in encoder {
+                    x = layer.forward(ops, &x);
+                }
+                (ops.linear(&x, mean), ops.linear(&x, log_variance))
+            }
+            Body::Convolutional { encoder, .. } => {
+                let both = encoder.forward(ops, image).code;
+                let mut halves = ops.split(&both, &[self.config.code(); 2], 1);
+                let log_variance = halves.remove(1);
+                (halves.remove(0), log_variance)
+            }
+        };
         (mean, ops.clamp(&log_variance, LOG_VARIANCE.0, LOG_VARIANCE.1))
     }
 
     /// `code` `[batch, code]` to logits of the pixels, `[batch, 1, size, size]`: a pixel's expected value is
     /// the logit's sigmoid.
     pub fn decode<O: Ops>(&self, ops: &mut O, code: &O::Tensor) -> O::Tensor {
-        let x = self.decoder[0].forward(ops, code);
-        let x = self.decoder[1].forward(ops, &x);
-        let x = ops.linear(&x, &self.pixels);
-        ops.reshape_rows(&x, &[1, self.config.size, self.config.size])
+        match &self.body {
+            Body::Gated { decoder: [first, second], pixels, .. } => {
+                let x = first.forward(ops, code);
+                let x = second.forward(ops, &x);
+                let x = ops.linear(&x, pixels);
+                ops.reshape_rows(&x, &[1, self.config.size(), self.config.size()])
+            }
+            Body::Convolutional { decoder, .. } => decoder.forward(ops, code),
+        }
     }
 }
 
@@ -95,9 +183,9 @@ impl Graphs for Vae {
     /// `encoder` gives the distribution of an image's code, `decoder` the expected pixels of a code.
     fn plans(&self) -> Vec<GraphPlan> {
         let batch = || Dim::from(Dim::BATCH);
-        let size = self.config.size;
+        let size = self.config.size();
         let image = [batch(), Dim::Fixed(1), Dim::Fixed(size), Dim::Fixed(size)];
-        let code = [batch(), Dim::Fixed(self.config.code)];
+        let code = [batch(), Dim::Fixed(self.config.code())];
         let log_variance = [f64::from(LOG_VARIANCE.0), f64::from(LOG_VARIANCE.1)];
         vec![
             GraphPlan {

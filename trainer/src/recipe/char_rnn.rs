@@ -108,7 +108,8 @@ impl CharRnnRecipe {
         (take(0), take(1))
     }
 
-    /// Mean nats a character over windows of the held-out text, each from an empty state.
+    /// Mean nats a character over windows of the test text, each from an empty state: there is no other text to
+    /// validate on, so that no weights may be chosen by it.
     fn windows(&self, window: usize, at_most: usize) -> f64 {
         let count = ((self.text.test.len() - 1) / window).min(at_most).max(1);
         let window = window.min(self.text.test.len() - 1);

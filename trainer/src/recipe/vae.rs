@@ -42,9 +42,7 @@ const MOST_SAMPLES: i64 = 64;
 
 impl VaeRecipeConfig {
     pub(super) fn validate(&self) -> Result<(), String> {
-        if self.network.size != 28 {
-            return Err("family.network.size must be 28, the size of the data's images".into());
-        }
+        self.network.validate()?;
         if !(1..=MOST_SAMPLES).contains(&self.importance_samples) {
             return Err(format!(
                 "family.importance_samples is {}, it must lie in [1, {MOST_SAMPLES}]",

@@ -3,7 +3,7 @@
 use atelier_package::Existing;
 use atelier_trainer::checkpoint::Checkpoint;
 use atelier_trainer::evaluate::{Settings, evaluate};
-use atelier_trainer::export::export;
+use atelier_trainer::export::{Weights, export};
 use atelier_trainer::fit::Outcome;
 use atelier_trainer::nets::dcgan::{Generator, GeneratorConfig};
 use atelier_trainer::ops::eager::{Eager, Precision};
@@ -119,7 +119,8 @@ fn a_generator_is_exported_with_its_classes_and_evaluated_beside_baselines() {
     let (out, target) = (dir.path().join("run"), dir.path().join("fashion-dcgan/1"));
     train(&config, &out, false, &|_| false).unwrap();
     let run = RunDir::open(&out).unwrap().0;
-    let written = export(&run, &config, &fixtures(), &target, Existing::Refuse, runtime()).unwrap();
+    let written =
+        export(&run, Weights::Last, &config, &fixtures(), &target, Existing::Refuse, runtime()).unwrap();
     let labels = written.package.manifest().labels.as_ref().unwrap();
     assert_eq!((labels.names.len(), labels.find("ankle boot")), (10, Some(9)));
 

@@ -55,8 +55,13 @@ fn the_seven_gram_is_the_one_that_was_published_with_the_figures() {
     assert_eq!((text.vocabulary.len(), text.train.len(), text.test.len()), (65, 1_003_854, 111_540));
     let bytes = |ids: &[i64]| ids.iter().map(|&i| i as u8).collect::<Vec<_>>();
     let (train, test) = (bytes(&text.train), bytes(&text.test));
-    let nats = KneserNey::fit(&train, 65, 7).nats(&train, &test);
+    let model = KneserNey::fit(&train, 65, 7);
+    let nats = model.nats(&train, &test);
     assert!((nats - 1.5165).abs() < 5e-4, "{nats}");
+    // By windows, each from an empty context.
+    let windows: Vec<f64> = test.chunks_exact(256).map(|window| model.nats(&[], window)).collect();
+    let nats = windows.iter().sum::<f64>() / windows.len() as f64;
+    assert!((nats - 1.5376).abs() < 5e-4, "{nats}");
 }
 
 #[test]

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use atelier_package::{Existing, Package};
 use atelier_trainer::augment::Augmentation;
 use atelier_trainer::data::faces::{Faces, Part};
-use atelier_trainer::evaluate::faces::baselines::Prototypes;
+use atelier_trainer::evaluate::faces::baselines::{Prototypes, others};
 use atelier_trainer::evaluate::faces::ridge::AgeRidge;
 use atelier_trainer::evaluate::{Settings, evaluate};
-use atelier_trainer::export::{export, parity};
+use atelier_trainer::export::{Weights, export, parity};
 use atelier_trainer::fit::{Outcome, Start, fit};
 use atelier_trainer::recipe::{Family, RecipeConfig};
 use atelier_trainer::run::RunDir;
@@ -66,9 +66,8 @@ fn small(name: &str, runs: &Path) -> RecipeConfig {
 
 fn train(config: &RecipeConfig, out: &Path, resume: bool, stop: &dyn Fn(u64) -> bool) -> Outcome {
     let _alone = generator();
-    let run = if resume { RunDir::open(out).unwrap().0 } else { RunDir::create(out, config).unwrap() };
     let start = if resume { Start::Last } else { Start::Fresh };
-    fit(config, &drawn::data(), Device::Cpu, &run, &start, stop).unwrap()
+    fit(config, &drawn::data(), Device::Cpu, out, &start, stop).unwrap()
 }
 
 /// Runs of all recipes, one after the other.
@@ -88,8 +87,8 @@ fn runs() -> &'static Path {
 
 fn package(name: &str, directory: PathBuf) -> PathBuf {
     let (run, config) = RunDir::open(&runs().join(name)).unwrap();
-    let existing = Existing::Refuse;
-    export(&run, &config, &drawn::data(), &directory, existing, runtime()).unwrap();
+    let data = drawn::data();
+    export(&run, Weights::Last, &config, &data, &directory, Existing::Refuse, runtime()).unwrap();
     directory
 }
 
@@ -235,6 +234,7 @@ fn an_ager_is_evaluated_by_judges_of_its_own_directory_beside_ageing_without_a_n
     assert!(beside("verified", "other_face") < 0.5);
     assert!(beside("age_slope_by_gradients", "prototype") > 0.05);
     assert!((0.0..=1.0).contains(&figure("verified").value));
+    assert_eq!(figure("age_slope").verdict(), figure("verified").verdict(), "both are asked for together");
     assert!(figure("own_age_psnr_db").value > 10.0);
 }
 
@@ -289,6 +289,24 @@ fn a_face_at_its_own_age_is_its_prototype_s_face() {
     assert!((same - &batch.images).abs().max().double_value(&[]) < 1e-5);
     let aged = prototypes.age(&batch.images, &batch.ages, 100.0 - age);
     assert!((aged - &batch.images).abs().mean(Kind::Double).double_value(&[]) > 0.01);
+}
+
+#[test]
+fn another_face_is_as_near_an_age_as_there_is_one() {
+    let dir = tempfile::tempdir().unwrap();
+    // Of people of 1 to 20 years.
+    let name = |i: usize| format!("{}_0_0_{i:017}.jpg.chip.jpg", 1 + i % 20);
+    let files: Vec<_> = (0..60).map(|i| (name(i), drawn::jpeg(i as u64, 64))).collect();
+    std::fs::write(dir.path().join("UTKFace.tar"), drawn::tar(&files)).unwrap();
+    let faces = Faces::read(dir.path()).unwrap();
+    let test = faces.part(Part::Test);
+    let picture = |images: &Tensor| (images * 255.0).sum(Kind::Double).double_value(&[]).round() as i64;
+    let oldest = test.iter().map(|&i| faces.age(i)).fold(0.0, f32::max);
+    let oldest = test.iter().filter(|&&i| faces.age(i) == oldest);
+    let oldest: Vec<i64> = oldest.map(|&i| picture(&faces.batch(&[i], Device::Cpu).images)).collect();
+    let others = others(&faces, 5, 75.0);
+    assert_eq!(others.size(), [5, 3, 64, 64]);
+    assert!((0..5).all(|i| oldest.contains(&picture(&others.get(i)))));
 }
 
 #[test]

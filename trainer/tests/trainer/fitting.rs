@@ -2,15 +2,18 @@
 
 use std::path::Path;
 
+use atelier_package::Existing;
 use atelier_trainer::checkpoint::Checkpoint;
+use atelier_trainer::export::{Weights, export};
 use atelier_trainer::fit::{Outcome, Start, fit};
 use atelier_trainer::nets::autoencoder::AutoencoderConfig;
+use atelier_trainer::nets::vae::VaeConfig;
 use atelier_trainer::ops::eager::to_vec;
 use atelier_trainer::recipe::{Family, RecipeConfig};
 use atelier_trainer::run::RunDir;
 use tch::Device;
 
-use crate::support::{NETWORKS, fixtures, generator, recipe};
+use crate::support::{NETWORKS, fixtures, generator, recipe, runtime};
 
 fn shrink(network: &mut AutoencoderConfig) {
     (network.encoder.width, network.encoder.code, network.decoder_width) = (8, 16, 8);
@@ -25,7 +28,12 @@ pub(crate) fn small(name: &str) -> RecipeConfig {
         Family::Classifier(c) => shrink(&mut c.network),
         Family::DenoisingAutoencoder(c) => c.network.width = 8,
         Family::Inpainter(c) => c.network.width = 8,
-        Family::VariationalAutoencoder(c) => (c.network.hidden, c.network.code) = (32, 8),
+        Family::VariationalAutoencoder(c) => match &mut c.network {
+            VaeConfig::Gated { hidden, code, .. } => (*hidden, *code) = (32, 8),
+            VaeConfig::Convolutional { encoder, decoder_width } => {
+                (encoder.width, encoder.code, *decoder_width) = (8, 8, 8);
+            }
+        },
         Family::Gan(c) => (c.generator.latent, c.generator.width, c.discriminator.width) = (16, 8, 8),
         Family::CharRnn(c) => {
             (c.network.embedding, c.network.hidden, c.window) = (16, 32, 40);
@@ -67,15 +75,27 @@ fn begin(
     stop: &dyn Fn(u64) -> bool,
 ) -> anyhow::Result<Outcome> {
     let _alone = generator();
-    let run = match start {
-        Start::Last => RunDir::open(dir)?.0,
-        _ => RunDir::create(dir, config)?,
-    };
-    fit(config, &fixtures(), Device::Cpu, &run, start, stop)
+    fit(config, &fixtures(), Device::Cpu, dir, start, stop)
 }
 
-pub(crate) fn tensors(dir: &Path) -> Vec<(String, Vec<u32>)> {
-    let checkpoint = Checkpoint::read(&dir.join("last.safetensors")).unwrap();
+/// Tensors by name, their numbers bit for bit.
+type Bits = Vec<(String, Vec<u32>)>;
+
+/// What a run has kept last.
+pub(crate) fn tensors(dir: &Path) -> Bits {
+    bits(&Checkpoint::read(&dir.join("last.safetensors")).unwrap())
+}
+
+/// What it has kept as its best: of which step, and for what figure.
+fn best(dir: &Path) -> Option<(u64, Option<f64>, Bits)> {
+    let path = dir.join("best.safetensors");
+    path.is_file().then(|| {
+        let checkpoint = Checkpoint::read(&path).unwrap();
+        (checkpoint.step, checkpoint.figure, bits(&checkpoint))
+    })
+}
+
+fn bits(checkpoint: &Checkpoint) -> Bits {
     let mut all: Vec<_> = checkpoint
         .tensors
         .iter()
@@ -103,7 +123,81 @@ fn two_epochs_are_one_and_a_resumed_one_bit_for_bit() {
         assert_eq!(train(&config, &parts, true, &|_| false).unwrap(), Outcome::Finished);
         // Not assert_eq, which would print every number.
         assert!(tensors(&whole) == tensors(&parts), "{name}: the two ways end differently");
+        assert!(best(&whole) == best(&parts), "{name}: the two ways keep another best");
+        assert_eq!(best(&whole).is_none(), *name == "shakespeare-rnn", "{name}");
     }
+}
+
+/// The figures of a run's validations with their steps.
+fn validations(dir: &Path, figure: &str) -> Vec<(u64, f64)> {
+    let metrics = std::fs::read_to_string(dir.join("metrics.jsonl")).unwrap();
+    let lines = metrics.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    lines.filter_map(|line| Some((line["step"].as_u64()?, line[figure].as_f64()?))).collect()
+}
+
+#[test]
+fn the_best_weights_are_kept_where_later_ones_are_worse() {
+    let mut config = small("fashion-ae");
+    (config.epochs, config.optimiser.learning_rate, config.optimiser.average) = (4, 4e-3, 0.9);
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let steps = config.build(&fixtures(), Device::Cpu).unwrap().steps_per_epoch();
+    train(&config, &out, false, &|step| step == 2 * steps).unwrap();
+    // The next epochs make every picture white, which no step of theirs gets away from.
+    let path = out.join("last.safetensors");
+    let mut checkpoint = Checkpoint::read(&path).unwrap();
+    for (name, tensor) in &mut checkpoint.tensors {
+        if name.ends_with("/pixels.bias") {
+            let _ = tensor.fill_(20.0);
+        }
+    }
+    checkpoint.write(&path).unwrap();
+    let before = best(&out).unwrap();
+    assert_eq!(train(&config, &out, true, &|_| false).unwrap(), Outcome::Finished);
+
+    let found = validations(&out, "validation_mse");
+    let &(step, mse) = found.iter().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
+    assert!(found.len() == 4 && found[2].1 > 2.0 * mse && found[3].1 > 2.0 * mse, "{found:?}");
+    let kept = best(&out).unwrap();
+    assert!(kept.0 == step && (kept.1.unwrap() - mse).abs() < 1e-12, "{found:?}");
+    assert!(kept == before, "a worse validation took the place of the best");
+    let last = tensors(&out);
+    assert!(kept.2.iter().all(|(name, _)| name.starts_with("average/")));
+    assert!(kept.2.iter().any(|tensor| !last.contains(tensor)), "the last are others");
+
+    let run = RunDir::open(&out).unwrap().0;
+    let written = |weights, name: &str| {
+        let target = dir.path().join("fashion-ae").join(name);
+        export(&run, weights, &config, &fixtures(), &target, Existing::Refuse, runtime()).unwrap().step
+    };
+    assert_eq!((written(Weights::Best, "1"), written(Weights::Last, "2")), (step, 4 * steps));
+    std::fs::remove_file(out.join("best.safetensors")).unwrap();
+    let target = dir.path().join("fashion-ae/3");
+    let none = export(&run, Weights::Best, &config, &fixtures(), &target, Existing::Refuse, runtime());
+    let error = none.unwrap_err().to_string();
+    assert!(error.contains("best.safetensors: no validation"), "{error}");
+}
+
+#[test]
+fn a_run_that_could_not_begin_is_in_nobody_s_way() {
+    tch::set_num_threads(1);
+    let config = small("fashion-vae");
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let error = fit(&config, dir.path(), Device::Cpu, &out, &Start::Fresh, &|_| false).unwrap_err();
+    assert!(error.to_string().contains("No such file") && !out.exists(), "{error}");
+    // Ended before anything was saved, as by a loss of power.
+    RunDir::vacant(&out).unwrap().begin(&config, Device::Cpu).unwrap();
+    assert_eq!(train(&config, &out, true, &|step| step == 2).unwrap(), Outcome::Stopped(2));
+    let whole = dir.path().join("whole");
+    train(&config, &whole, false, &|step| step == 2).unwrap();
+    assert!(tensors(&whole) == tensors(&out));
+
+    let config = small("fashion-ae-classifier");
+    let out = dir.path().join("classifier");
+    RunDir::vacant(&out).unwrap().begin(&config, Device::Cpu).unwrap();
+    let error = train(&config, &out, true, &|_| false).unwrap_err().to_string();
+    assert!(error.contains("ended before anything was saved"), "{error}");
 }
 
 #[test]
@@ -115,6 +209,7 @@ fn a_few_epochs_beat_what_needs_no_network() {
         ("fashion-dae", "validation_psnr_0.5", 12.0),
         ("fashion-inpainter", "validation_psnr_centre", 12.0),
         ("fashion-vae", "validation_elbo", 480.0),
+        ("fashion-vae-convolutional", "validation_elbo", 480.0),
         ("shakespeare-rnn", "validation_nats", 3.3),
         ("digits-wavenet", "validation_bits", 7.5),
     ] {
@@ -254,9 +349,9 @@ fn missing_data_is_named() {
         ("digits-wavenet", "recordings"),
     ] {
         let config = small(name);
-        let run = RunDir::create(&dir.path().join(name), &config).unwrap();
+        let out = dir.path().join(name);
         let error =
-            fit(&config, dir.path(), Device::Cpu, &run, &Start::Fresh, &|_| false).unwrap_err().to_string();
+            fit(&config, dir.path(), Device::Cpu, &out, &Start::Fresh, &|_| false).unwrap_err().to_string();
         assert!(error.contains(file) && error.contains("No such file"), "{error}");
     }
 }

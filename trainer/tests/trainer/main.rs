@@ -6,6 +6,7 @@
 
 mod adversarial;
 mod card;
+mod evaluations;
 mod evaluators;
 mod faces;
 mod features;
@@ -15,6 +16,7 @@ mod networks;
 mod nuclei;
 mod operations;
 mod optimiser;
+mod page;
 mod recipes;
 mod spoken;
 mod support;

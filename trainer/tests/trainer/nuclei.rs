@@ -9,7 +9,7 @@ use atelier_trainer::evaluate::segmentation::agreement::Agreement;
 use atelier_trainer::evaluate::segmentation::pixel_ridge::PixelRidge;
 use atelier_trainer::evaluate::segmentation::{Segmenter, otsu};
 use atelier_trainer::evaluate::{Settings, evaluate};
-use atelier_trainer::export::export;
+use atelier_trainer::export::{Weights, export};
 use atelier_trainer::fit::{Outcome, Start, fit};
 use atelier_trainer::recipe::{Family, RecipeConfig};
 use atelier_trainer::run::RunDir;
@@ -82,8 +82,8 @@ fn trained(dir: &Path) -> RecipeConfig {
     (c.network.widths, c.network.size, c.augment.crop) = (vec![12, 16], 32, 32);
     c.segmentation.overlap = 12;
     let _alone = generator();
-    let run = RunDir::create(&dir.join("run"), &config).unwrap();
-    let outcome = fit(&config, &fixtures(), Device::Cpu, &run, &Start::Fresh, &|_| false).unwrap();
+    let outcome =
+        fit(&config, &fixtures(), Device::Cpu, &dir.join("run"), &Start::Fresh, &|_| false).unwrap();
     assert_eq!(outcome, Outcome::Finished);
     config
 }
@@ -94,7 +94,7 @@ fn a_run_becomes_a_package_whose_masks_are_those_of_the_annotators() {
     let config = trained(dir.path());
     let run = RunDir::open(&dir.path().join("run")).unwrap().0;
     let target = dir.path().join("nuclei-unet/1");
-    export(&run, &config, &fixtures(), &target, Existing::Refuse, runtime()).unwrap();
+    export(&run, Weights::Last, &config, &fixtures(), &target, Existing::Refuse, runtime()).unwrap();
     let package = Package::open(&target).unwrap();
     let table = package.manifest().segmentation.unwrap();
     assert_eq!((package.manifest().kind, table.overlap), (Kind::Segmentation, 12));

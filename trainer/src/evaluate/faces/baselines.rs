@@ -49,14 +49,13 @@ impl Prototypes {
     }
 }
 
-/// For each of `count` faces a random test face of about `target` years.
+/// For each of `count` faces a random test face of about `target` years, or as near to them as there are any.
 pub fn others(faces: &Faces, count: usize, target: f64) -> Tensor {
     use rand::Rng;
-    let near: Vec<usize> = faces
-        .part(Part::Test)
-        .into_iter()
-        .filter(|&i| (faces.age(i) - target as f32).abs() <= NEAR)
-        .collect();
+    let test = faces.part(Part::Test);
+    let apart = |&i: &usize| (faces.age(i) - target as f32).abs();
+    let reach = test.iter().map(apart).fold(f32::INFINITY, f32::min).max(NEAR);
+    let near: Vec<usize> = test.iter().filter(|i| apart(i) <= reach).copied().collect();
     let mut rng = random::generator(&[random::VALIDATION, target.to_bits()]);
     let drawn: Vec<usize> =
         (0..count).map(|_| near[(rng.next_u64() % near.len().max(1) as u64) as usize]).collect();

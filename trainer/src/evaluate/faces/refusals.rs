@@ -10,7 +10,7 @@ use crate::data::fashion::Fashion;
 pub type Named = (&'static str, Tensor);
 
 /// What a caller might send by mistake, made from faces and from noise, and pictures of clothing where `data`
-/// has them. None of the clothing was trained on.
+/// has them. The network that refuses has learned from all of these families but the clothing, by other examples.
 #[must_use]
 pub fn strangers(faces: &Tensor, data: &Path) -> Vec<Named> {
     let n = faces.size()[0];

@@ -147,8 +147,8 @@ impl Voice {
         Ok(Spoken { takes, cut })
     }
 
-    /// Seconds that a second of speech of so many voices takes to compute: the best of some tries, for others
-    /// may use this machine too.
+    /// Seconds that a second of speech of so many voices takes to compute in this loop, which is not the one that
+    /// serves: the best of some tries, for others may use this machine too.
     ///
     /// # Errors
     /// What the graph says.
