@@ -6,7 +6,8 @@
 //! messages; the `.proto` says what each method does, and what it refuses.
 //!
 //! * Images are decoded and encoded on blocking threads, at most as many at once as there are cores; how
-//!   large one is, its header tells before anything is decoded.
+//!   large one is, its header tells before anything is decoded. Segment, whose images stay in memory while
+//!   their tiles are run, waits where 16 million pixels are in progress already.
 //! * A request that names no model gets the default of the kind that the method needs: the first model by
 //!   name, in its newest version. Encode, Decode, Reconstruct and Interpolate take a
 //!   `variational-autoencoder` where there is one, and else an `autoencoder`.

@@ -25,18 +25,21 @@ const MAX_COUNT: u32 = 64;
 const MAX_STEPS: u32 = 256;
 /// Frames that are decoded together: enough to fill a batch, few enough that the first come soon.
 const FRAMES: usize = 16;
+/// Pixels that may be in the making of masks at once: 192 MiB, four of the largest images.
+const SEGMENTING_PIXELS: usize = 1 << 24;
 
 /// `CodecService` over the models of an engine.
 #[derive(Debug, Clone)]
 pub struct Codec {
     engine: Engine,
     blocking: Blocking,
+    room: segment::Room,
 }
 
 impl Codec {
     /// Serves the models that `engine` has loaded.
     pub fn new(engine: Engine) -> Self {
-        Self { engine, blocking: Blocking::default() }
+        Self { engine, blocking: Blocking::default(), room: segment::Room::new(SEGMENTING_PIXELS) }
     }
 
     fn job(
@@ -176,7 +179,7 @@ impl CodecService for Codec {
         let deadline = Deadline::of(&request);
         let request = request.into_inner();
         let job = self.job((&request.model, request.version), &SEGMENTING, deadline)?;
-        Ok(Response::new(segment::segment(&job, request).await?))
+        Ok(Response::new(segment::segment(&job, &self.room, request).await?))
     }
 
     type InterpolateStream = BoxStream<'static, Result<api::InterpolateResponse, Status>>;

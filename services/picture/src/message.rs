@@ -40,14 +40,14 @@ impl Encoded {
         }
     }
 
-    /// Decodes it to grey, at its own size, which must be at least `least` pixels a side and `most` in all.
-    /// Takes long: not for an async thread.
+    /// How many pixels it has, by its header: nothing is decoded. They must be at least `least` a side and at
+    /// most `most` in all. Reads the whole file: not for an async thread.
     ///
     /// # Errors
     /// INVALID_ARGUMENT, naming the field, for what is no image, or one of another size.
-    pub fn grey(self, least: usize, most: usize) -> Result<Picture, ServiceError> {
-        let picture = self.decode()?.grey();
-        let ImageShape { height, width, .. } = picture.shape;
+    pub fn pixels(&self, least: usize, most: usize) -> Result<usize, ServiceError> {
+        let size = Decoded::size(&self.data, self.format).map_err(|error| self.wrong(&error))?;
+        let (width, height) = (size.0 as usize, size.1 as usize);
         match height.min(width) < least || height * width > most {
             true => {
                 let message = format!(
@@ -55,8 +55,16 @@ impl Encoded {
                 );
                 Err(ServiceError::invalid(format!("{}.data", self.field), message))
             }
-            false => Ok(picture),
+            false => Ok(height * width),
         }
+    }
+
+    /// Decodes it to grey, at its own size. Takes long: not for an async thread.
+    ///
+    /// # Errors
+    /// INVALID_ARGUMENT, naming the field, for what is no image.
+    pub fn grey(self) -> Result<Picture, ServiceError> {
+        Ok(self.decode()?.grey())
     }
 
     fn decode(&self) -> Result<Decoded, ServiceError> {
@@ -102,4 +110,29 @@ pub fn png(picture: &Picture) -> Result<api::Image, ServiceError> {
 /// A number that must be one of `0..=last`.
 pub fn unknown_enum(field: impl Into<String>, value: i32, last: i32) -> ServiceError {
     ServiceError::invalid(field, format!("is {value}, but 0 to {last} are what there is"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_that_is_not_right_is_refused_by_the_header_before_anything_is_decoded() {
+        // A file that says it has these sides, with the data of one pixel.
+        let pixel = Picture { shape: ImageShape { channels: 1, height: 1, width: 1 }, values: vec![0.5] };
+        let mut data = to_png(&pixel).unwrap();
+        data[16..20].copy_from_slice(&100_u32.to_be_bytes());
+        data[20..24].copy_from_slice(&60_u32.to_be_bytes());
+        let crc = crc32fast::hash(&data[12..29]);
+        data[29..33].copy_from_slice(&crc.to_be_bytes());
+        let image = Encoded::new("image", Some(api::Image { data: data.into(), format: 0 })).unwrap();
+        assert_eq!(image.pixels(60, 6000), Ok(6000));
+        for (least, most) in [(61, 6000), (60, 5999)] {
+            let error = image.pixels(least, most).unwrap_err().to_string();
+            let right = format!("at least {least} a side and at most {most} in all are right");
+            assert!(error.contains("image.data: is 100x60 pixels") && error.contains(&right), "{error}");
+        }
+        let error = image.grey().unwrap_err().to_string();
+        assert!(error.contains("no whole PNG"), "{error}");
+    }
 }

@@ -51,42 +51,14 @@ impl Decoded {
     ///
     /// The size is judged by the header before anything is decoded.
     pub fn read(data: &[u8], declared: Option<Format>) -> Result<Self, PictureError> {
-        if data.is_empty() {
-            return Err(PictureError::Empty);
-        }
-        let format = Format::of(data).ok_or_else(|| {
-            let first: Vec<String> = data.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-            PictureError::UnknownFormat(first.join(" "))
-        })?;
-        if let Some(declared) = declared.filter(|declared| *declared != format) {
-            return Err(PictureError::OtherFormat { declared, actual: format });
-        }
-        let damaged = |reason: String| PictureError::Damaged { format, reason };
-        if format == Format::Jpeg {
-            jpeg::check_whole(data).map_err(damaged)?;
-        }
-        let refused = |error: ImageError| damaged(reason(&error));
-        let mut reader = ImageReader::with_format(
-            Cursor::new(data),
-            match format {
-                Format::Png => ImageFormat::Png,
-                Format::Jpeg => ImageFormat::Jpeg,
-            },
-        );
-        // The sides are judged below, with better words.
-        let mut limits = Limits::no_limits();
-        limits.max_alloc = Some(MAX_ALLOC);
-        reader.limits(limits);
-        let decoder = reader.into_decoder().map_err(refused)?;
-        let (width, height) = decoder.dimensions();
-        let pixels = u64::from(width) * u64::from(height);
-        if width > MAX_SIDE || height > MAX_SIDE || pixels > MAX_PIXELS {
-            return Err(PictureError::TooLarge { width, height });
-        }
-        if pixels == 0 {
-            return Err(damaged("it has no pixels".into()));
-        }
-        DynamicImage::from_decoder(decoder).map(Self).map_err(refused)
+        let (format, decoder) = open(data, declared)?;
+        let damaged = |error: ImageError| PictureError::Damaged { format, reason: reason(&error) };
+        DynamicImage::from_decoder(decoder).map(Self).map_err(damaged)
+    }
+
+    /// Width and height of a file by its header, with nothing decoded.
+    pub(crate) fn size(data: &[u8], declared: Option<Format>) -> Result<(u32, u32), PictureError> {
+        Ok(open(data, declared)?.1.dimensions())
     }
 
     /// The image at its own size as one grey plane: colour becomes luma by ITU-R BT.709, alpha is laid over
@@ -129,6 +101,45 @@ impl Decoded {
             other => split::<_, 4>(other.to_rgba16().as_raw(), true, 65535.0, planes),
         }
     }
+}
+
+/// What decodes a file, with its header read and judged.
+fn open(data: &[u8], declared: Option<Format>) -> Result<(Format, impl ImageDecoder), PictureError> {
+    if data.is_empty() {
+        return Err(PictureError::Empty);
+    }
+    let format = Format::of(data).ok_or_else(|| {
+        let first: Vec<String> = data.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        PictureError::UnknownFormat(first.join(" "))
+    })?;
+    if let Some(declared) = declared.filter(|declared| *declared != format) {
+        return Err(PictureError::OtherFormat { declared, actual: format });
+    }
+    let damaged = |reason: String| PictureError::Damaged { format, reason };
+    if format == Format::Jpeg {
+        jpeg::check_whole(data).map_err(damaged)?;
+    }
+    let mut reader = ImageReader::with_format(
+        Cursor::new(data),
+        match format {
+            Format::Png => ImageFormat::Png,
+            Format::Jpeg => ImageFormat::Jpeg,
+        },
+    );
+    // The sides are judged below, with better words.
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(MAX_ALLOC);
+    reader.limits(limits);
+    let decoder = reader.into_decoder().map_err(|error| damaged(reason(&error)))?;
+    let (width, height) = decoder.dimensions();
+    let pixels = u64::from(width) * u64::from(height);
+    if width > MAX_SIDE || height > MAX_SIDE || pixels > MAX_PIXELS {
+        return Err(PictureError::TooLarge { width, height });
+    }
+    if pixels == 0 {
+        return Err(damaged("it has no pixels".into()));
+    }
+    Ok((format, decoder))
 }
 
 /// Interleaved samples of `N` channels as planes from 0 to 1, the alpha channel laid over black.

@@ -78,6 +78,10 @@ where
             Err(ServiceError::invalid("rows", "is missing, but every message after the first has rows")
                 .into())
         }
+        None if watch.rows() == 0 => {
+            let message = "is missing: the stream ended without a row, but at least one is right";
+            Err(ServiceError::invalid("rows", message).into())
+        }
         None => {
             let alarms = watch.open().into_iter().collect();
             Ok((api::DetectAnomaliesResponse { alarms, ..answer(&watch) }, State::End))

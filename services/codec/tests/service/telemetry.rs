@@ -238,6 +238,7 @@ async fn a_stream_that_is_wrong_ends_with_the_field_that_is() {
         (vec![start("")], 0, "start.channel", "is empty"),
         (vec![start("wave"), good(), start("wave")], 2, "start", "only the first message may have it"),
         (vec![start("wave"), none], 1, "rows", "every message after the first has rows"),
+        (vec![start("wave")], 1, "rows", "ended without a row"),
         (vec![start("wave"), message(vec![])], 1, "rows.rows", "is empty, but 1 to 4096 rows are right"),
         (vec![start("wave"), many], 1, "rows.rows", "send more messages"),
         (

@@ -92,8 +92,8 @@ impl Recording {
         Ok(Self { columns, values })
     }
 
-    /// Reads lines of numbers with commas between them. Empty lines are left out, and so is a first line with
-    /// something else than numbers: the columns' names.
+    /// Reads lines of numbers with commas between them. Empty lines are left out, and so is a first line without
+    /// any number: the columns' names.
     ///
     /// # Errors
     /// Names line and column of what is no number, and a line of another length than the first.
@@ -102,14 +102,13 @@ impl Recording {
         let mut values = Vec::new();
         let lines = text.trim_start_matches('\u{feff}').lines().enumerate();
         for (at, (number, line)) in lines.filter(|(_, line)| !line.trim().is_empty()).enumerate() {
+            if at == 0 && is_header(line) {
+                continue;
+            }
             let before = values.len();
             for (column, cell) in line.split(',').map(str::trim).enumerate() {
                 match cell.parse::<f32>() {
                     Ok(value) => values.push(value),
-                    Err(_) if at == 0 => {
-                        values.clear();
-                        break;
-                    }
                     Err(_) => {
                         let cell: String = cell.chars().take(20).collect();
                         let (line, column) = (number + 1, column + 1);
@@ -117,7 +116,7 @@ impl Recording {
                     }
                 }
             }
-            let found = values.len() - before.min(values.len());
+            let found = values.len() - before;
             if columns == 0 {
                 columns = found;
             } else if found != columns {
@@ -181,6 +180,11 @@ impl Recording {
         bytes.extend(self.values.iter().flat_map(|value| value.to_le_bytes()));
         bytes
     }
+}
+
+/// Whether a line of CSV has the columns' names: no cell of it is a number.
+pub fn is_header(line: &str) -> bool {
+    line.split(',').all(|cell| cell.trim().parse::<f32>().is_err())
 }
 
 const MAGIC: &[u8] = b"\x93NUMPY";
@@ -272,7 +276,7 @@ mod tests {
     #[test]
     fn csv_may_have_names_and_empty_lines() {
         let expected = Recording::new(2, vec![1.0, 0.0, 0.25, 1.0]).unwrap();
-        for text in ["1,0\n0.25,1\n", "\u{feff}value,command\r\n1,0\r\n\r\n 0.25 , 1", "1,x\n1,0\n.25,1e0"] {
+        for text in ["1,0\n0.25,1\n", "\u{feff}value,command\r\n1,0\r\n\r\n 0.25 , 1", ",x\n1,0\n.25,1e0"] {
             assert_eq!(Recording::read(text.as_bytes()).unwrap(), expected, "{text:?}");
         }
         assert_eq!(expected.column(1), [0.0, 1.0]);
@@ -284,6 +288,9 @@ mod tests {
     fn csv_that_is_no_recording_says_where() {
         refused(b"1,2\n3\n", "line 2 has 1 columns, but the first has 2");
         refused(b"1,2\n3,x\n", "line 2, column 2: \"x\" is no number");
+        // With a number in it, a first line is a row.
+        refused(b"0.5,x,1\n0.5,0,1\n", "line 1, column 2: \"x\" is no number");
+        refused(b"0.5,,1\n0.5,0,1\n", "line 1, column 2: \"\" is no number");
         refused(b"a,b\n", "there are no numbers");
         refused(b"", "there are no numbers");
         refused(&[0xff, 0xfe, 0], "neither NPY");
