@@ -14,8 +14,10 @@ use tonic::{Request, Response, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::{Health as HealthRpc, HealthServer};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+use tower::Layer;
 
 use crate::ServiceError;
+use crate::message_limit::{LimitMessages, MessageLimitLayer};
 
 /// The name of the health service.
 pub const SERVICE: &str = "grpc.health.v1.Health";
@@ -32,6 +34,9 @@ pub const LIVENESS: &str = "liveness";
 
 /// Names that callers watch without their existing are kept, so there must not be any number of them.
 const MAX_WATCHED_UNKNOWN: usize = 1024;
+
+/// The most bytes of a request, which holds a name and nothing else: it comes from anybody, and the name may be kept.
+const MAX_REQUEST_BYTES: usize = 1 << 10;
 
 /// The health of a server and each of its services. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -91,8 +96,8 @@ impl Health {
     }
 
     /// The gRPC service.
-    pub(crate) fn server(&self) -> HealthServer<impl HealthRpc> {
-        HealthServer::new(self.clone())
+    pub(crate) fn server(&self) -> LimitMessages<HealthServer<Self>> {
+        MessageLimitLayer::new(MAX_REQUEST_BYTES).layer(HealthServer::new(self.clone()))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -5,6 +5,7 @@
 
 mod age;
 mod connection;
+mod preface;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use crate::drain::Drain;
 use crate::tls::{Acceptor, Renewal, TlsConfig};
 use crate::{Drained, Health, ServerConfig, Service};
 use age::Age;
-use connection::Connection;
+use connection::{Connection, GREETING};
 
 /// How often a silent peer is asked whether it still lives, and how long it may take to answer.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -96,7 +97,7 @@ fn builder(config: &ServerConfig) -> http2::Builder<TokioExecutor> {
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_concurrent_streams(config.max_streams_per_connection)
+        .max_concurrent_streams(config.streams_per_connection())
         .max_header_list_size(config.max_header_bytes);
     http
 }
@@ -133,6 +134,7 @@ impl Connections {
                 service: self.service.clone(),
                 goaway: self.goaway.clone(),
                 age: Age::of(&self.config, rand::random()),
+                greeting: GREETING,
                 tls: self.tls.clone(),
                 info: TcpConnectInfo { local_addr: local, remote_addr: Some(peer) },
             };

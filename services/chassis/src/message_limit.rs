@@ -12,6 +12,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::oneshot;
 use tonic::Status;
 use tonic::body::Body;
+use tonic::server::NamedService;
 
 use crate::{Inner, Request, ResponseFuture, ServiceError};
 
@@ -69,6 +70,10 @@ impl<S: Inner> tower::Service<Request> for LimitMessages<S> {
             too_large.try_recv().map_or(answer, |error| Ok(error.into_response()))
         })
     }
+}
+
+impl<S: NamedService> NamedService for LimitMessages<S> {
+    const NAME: &'static str = S::NAME;
 }
 
 struct LimitedBody {

@@ -28,6 +28,9 @@ use crate::trace::TraceLayer;
 use crate::{Inner, Request, Response, Service, ServiceError};
 use dispatch::Dispatch;
 
+/// What a connection may carry beyond the requests that are counted: watches of health, and what is refused.
+const SPARE_STREAMS: u32 = 64;
+
 /// The limits of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -38,7 +41,8 @@ pub struct ServerConfig {
     pub max_concurrent_requests: usize,
     /// The most connections at once. More wait to be accepted. Default 4096.
     pub max_connections: usize,
-    /// The most requests at once on one connection. More wait at the client. Default 256.
+    /// The most requests at once on one connection. More wait at the client, without being told. 0, the default:
+    /// 64 more than `max_concurrent_requests`, so that who is over that limit is told so, and health is answered.
     pub max_streams_per_connection: u32,
     /// The most bytes of the headers of a request. Default 16 KiB.
     pub max_header_bytes: u32,
@@ -63,7 +67,7 @@ impl Default for ServerConfig {
             max_message_bytes: 16 << 20,
             max_concurrent_requests: 1024,
             max_connections: 4096,
-            max_streams_per_connection: 256,
+            max_streams_per_connection: 0,
             max_header_bytes: 16 << 10,
             max_connection_age: Duration::ZERO,
             max_connection_age_grace: Duration::from_secs(5 * 60),
@@ -84,12 +88,20 @@ impl ServerConfig {
         Ok(())
     }
 
+    /// What each connection is told of how many requests it may carry at once.
+    pub(crate) fn streams_per_connection(&self) -> u32 {
+        let all = u32::try_from(self.max_concurrent_requests).unwrap_or(u32::MAX);
+        match self.max_streams_per_connection {
+            0 => all.saturating_add(SPARE_STREAMS),
+            set => set,
+        }
+    }
+
     fn limits(&self) -> Result<(), ServeError> {
         let zero = [
             ("max_message_bytes", self.max_message_bytes == 0),
             ("max_concurrent_requests", self.max_concurrent_requests == 0),
             ("max_connections", self.max_connections == 0),
-            ("max_streams_per_connection", self.max_streams_per_connection == 0),
             ("max_header_bytes", self.max_header_bytes == 0),
         ];
         match zero.into_iter().find(|(_, zero)| *zero) {
@@ -267,6 +279,20 @@ fn no_such_method(role: &str, services: &[String]) -> Service {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_carries_as_many_requests_as_the_process_takes_unless_it_is_told_otherwise() {
+        let streams = |max_concurrent_requests, max_streams_per_connection| {
+            let limits = ServerConfig {
+                max_concurrent_requests,
+                max_streams_per_connection,
+                ..ServerConfig::default()
+            };
+            limits.streams_per_connection()
+        };
+        assert_eq!([streams(1024, 0), streams(7, 0), streams(7, 3)], [1088, 71, 3]);
+        assert_eq!(streams(usize::MAX, 0), u32::MAX);
+    }
 
     #[tokio::test]
     async fn a_limit_of_zero_is_refused_and_named() {

@@ -33,7 +33,8 @@ const RIGHT: &str = "right is the metadata `authorization: Bearer KEY` or `x-api
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AccessConfig {
-    /// A TOML file of keys, as `atelier keys new` prints them. Default: none, everybody may call.
+    /// A TOML file of keys, as `atelier keys new` prints them. It must hold one at the start; from one that is emptied
+    /// later on nobody may call. Default: none, everybody may call.
     pub keys: Option<PathBuf>,
     /// How often the file is looked at for changes. 0 s: never. Default 5 s.
     #[serde(with = "humantime_serde")]

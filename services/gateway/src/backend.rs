@@ -8,7 +8,7 @@ use atelier_proto::models::v1::model_service_server::SERVICE_NAME as MODEL_SERVI
 use crate::config::{GatewayConfig, GatewayError};
 use crate::inference;
 use crate::tally::Tally;
-use crate::upstream::Upstream;
+use crate::upstream::{Allowance, Upstream};
 
 /// A role and the way to it.
 #[derive(Debug)]
@@ -18,6 +18,14 @@ pub(crate) struct Backend {
     pub(crate) upstream: Upstream,
     /// What was forwarded to it.
     pub(crate) tally: Tally,
+}
+
+impl Backend {
+    /// The name under which health says whether this very role serves raw tensors: their own service is served where any
+    /// role serves it.
+    pub(crate) fn tensors(&self) -> String {
+        format!("inference/{}", self.role)
+    }
 }
 
 /// The services that the gateway answers itself, or finds the role for by more than their name.
@@ -34,6 +42,8 @@ pub(crate) fn all(config: &GatewayConfig) -> Result<Vec<Arc<Backend>>, GatewayEr
     let mut owners: BTreeMap<String, String> =
         OWN.into_iter().map(|service| (service.to_owned(), "the gateway".to_owned())).collect();
     let mut backends = Vec::with_capacity(config.routes.len());
+    // One for the process: what it bounds is memory.
+    let allowance = Allowance::default();
     for route in &config.routes {
         for service in &route.services {
             if let Some(owner) = owners.insert(service.clone(), format!("role {:?}", route.role)) {
@@ -44,7 +54,7 @@ pub(crate) fn all(config: &GatewayConfig) -> Result<Vec<Arc<Backend>>, GatewayEr
         backends.push(Arc::new(Backend {
             role: route.role.clone(),
             services: route.services.clone(),
-            upstream: Upstream::new(route, config)?,
+            upstream: Upstream::new(route, config, allowance.clone())?,
             tally: Tally::default(),
         }));
     }

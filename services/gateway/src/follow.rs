@@ -1,7 +1,7 @@
 //! The gateway's health follows that of the roles: a service is served where any endpoint of its role serves it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use atelier_chassis::{Health, health::OVERALL};
@@ -20,14 +20,14 @@ const LAST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Finds the endpoints of every role and follows every service of each, until the set is dropped. `own` is the name
 /// of the service that the gateway answers itself from what the roles say. Raw tensors are served where any role
-/// serves them; the models of a role that is lost leave the catalog.
+/// serves them, and each role's under a name of their own; the models of a role that is lost leave the catalog.
 pub(crate) fn start(
     health: Health,
     backends: &[Arc<Backend>],
     catalog: &Arc<Catalog>,
     own: &'static str,
 ) -> JoinSet<()> {
-    let fleet = Arc::new(Fleet { health, backends: backends.to_vec(), catalog: Arc::clone(catalog), own });
+    let fleet = Arc::new(Fleet::new(health, backends, catalog, own));
     let mut tasks = JoinSet::new();
     for backend in backends {
         tasks.spawn(backend.upstream.clone().discover());
@@ -41,9 +41,17 @@ struct Fleet {
     backends: Vec<Arc<Backend>>,
     catalog: Arc<Catalog>,
     own: &'static str,
+    /// Held from what the endpoints say to what is said of it: of two who do that at once, the one that read first must
+    /// not speak last.
+    publishing: Mutex<()>,
 }
 
 impl Fleet {
+    fn new(health: Health, backends: &[Arc<Backend>], catalog: &Arc<Catalog>, own: &'static str) -> Self {
+        let (backends, catalog) = (backends.to_vec(), Arc::clone(catalog));
+        Self { health, backends, catalog, own, publishing: Mutex::default() }
+    }
+
     /// Follows the endpoints of a role, as they come and go.
     async fn follow(self: Arc<Self>, backend: Arc<Backend>) {
         let mut changes = backend.upstream.endpoints();
@@ -77,27 +85,33 @@ impl Fleet {
 
     /// Says of a service of a role what its endpoints say.
     fn publish(&self, backend: &Backend, service: &str) {
+        let _publishing = self.publishing.lock().unwrap_or_else(PoisonError::into_inner);
         let serves = |backend: &Backend| {
             let endpoints = backend.upstream.endpoints();
             endpoints.borrow().iter().any(|endpoint| endpoint.is_serving(service) == Some(true))
         };
-        let serving = if service == INFERENCE_SERVICE {
-            if !serves(backend) {
+        let own = serves(backend);
+        if service == INFERENCE_SERVICE {
+            if !own {
                 self.catalog.forget(backend);
             }
-            self.backends.iter().any(|backend| serves(backend))
+            self.say(backend, &backend.tensors(), own);
+            self.say(backend, service, self.backends.iter().any(|backend| serves(backend)));
         } else {
-            serves(backend)
-        };
-        if self.health.is_serving(service) != Some(serving) {
-            tracing::info!(role = backend.role, service, serving, "a role's health changed");
+            self.say(backend, service, own);
         }
-        self.health.set(service, serving);
         // A door with nothing behind it is not ready; one role that is down does not close it.
         let mut all = self.backends.iter().flat_map(|backend| services(backend));
         let any = all.any(|service| self.health.is_serving(service) == Some(true));
         self.health.set(self.own, any);
         self.health.set(OVERALL, any);
+    }
+
+    fn say(&self, backend: &Backend, service: &str, serving: bool) {
+        if self.health.is_serving(service) != Some(serving) {
+            tracing::info!(role = backend.role, service, serving, "a role's health changed");
+        }
+        self.health.set(service, serving);
     }
 }
 
@@ -144,5 +158,33 @@ impl Follow {
     fn set(&self, serving: bool) {
         self.endpoint.set_serving(&self.service, serving);
         self.fleet.publish(&self.backend, &self.service);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{GatewayConfig, Route};
+
+    #[tokio::test]
+    async fn what_is_said_last_is_what_is_so_whoever_says_it() {
+        let (role, uri) = ("text".to_owned(), "http://127.0.0.1:1".to_owned());
+        let routes = vec![Route { role, services: vec!["a.A".into()], uri }];
+        let backends = crate::backend::all(&GatewayConfig { routes, ..GatewayConfig::default() }).unwrap();
+        let catalog = Arc::new(Catalog::new(backends.clone()));
+        let fleet = Fleet::new(Health::default(), &backends, &catalog, "models");
+        let (fleet, backend) = (&fleet, &backends[0]);
+        let endpoint = &Arc::clone(&backend.upstream.endpoints().borrow()[0]);
+        for _ in 0..1000 {
+            std::thread::scope(|scope| {
+                for serving in [true, false] {
+                    scope.spawn(move || {
+                        endpoint.set_serving("a.A", serving);
+                        fleet.publish(backend, "a.A");
+                    });
+                }
+            });
+            assert_eq!(fleet.health.is_serving("a.A"), endpoint.is_serving("a.A"));
+        }
     }
 }

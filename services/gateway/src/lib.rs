@@ -76,6 +76,8 @@ impl Gateway {
         let server = server.fallback(Forward::new(&backends, inference));
         let services = backends.iter().flat_map(|backend| backend.services.iter());
         let server = services.fold(server, |server, service| server.add_name(service.as_str()));
+        // No services, which reflection would list, but names that health knows.
+        backends.iter().for_each(|backend| server.health().set(backend.tensors(), false));
         let server = match &access {
             Some(access) => server.door(access.clone()),
             None => server,
@@ -99,8 +101,9 @@ impl Gateway {
         self
     }
 
-    /// The health of the gateway, which follows the roles: each forwarded service as its role says, the
-    /// gateway as a whole and `ModelService` where any is being served.
+    /// The health of the gateway, which follows the roles: each forwarded service as its role says, the raw tensors of
+    /// each role under `inference/ROLE`, the gateway as a whole, `ModelService` and `GRPCInferenceService` where any is
+    /// being served.
     pub fn health(&self) -> Health {
         self.server.health()
     }

@@ -123,10 +123,10 @@ fn show(backend: &Backend, health: &Health, exposition: &mut Exposition) {
             count as f64,
         );
     }
-    for service in &backend.services {
+    for service in backend.services.iter().chain([&backend.tensors()]) {
         exposition.gauge(
             "atelier_gateway_service_serving",
-            "Whether a role says that a service of it is being served; 0 where the role cannot be reached.",
+            "Whether a role says that it serves a service, or raw tensors as inference/ROLE; else 0.",
             &[role, ("service", service)],
             f64::from(u8::from(health.is_serving(service) == Some(true))),
         );

@@ -1,7 +1,8 @@
 //! A role as a whole: its endpoints, and calls that go to whichever is best.
 //!
 //! A call goes to the less busy of two endpoints that say that they serve (`pick`), and again to another where it was
-//! not taken (`verdict`), as long as its body can be sent again (`replay`) and not too many calls are (the budget).
+//! not taken (`verdict`), as long as its body can be sent again (`replay`) and not too many calls are (the budget):
+//! its deadline bounds how long that may take, and nothing else.
 //! Endpoints that keep failing are left alone for a while (`outlier`). Names are looked up again and again
 //! (`discover`).
 
@@ -26,7 +27,6 @@ use http::HeaderValue;
 use http_body_util::BodyExt;
 use rand::RngExt;
 use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 use tower::ServiceExt;
@@ -37,13 +37,13 @@ use discover::Discovery;
 pub(crate) use discover::Endpoints;
 pub(crate) use endpoint::{Endpoint, Visit};
 use pick::Candidate;
-pub(crate) use replay::Replay;
+pub(crate) use replay::{Allowance, Replay};
 pub(crate) use verdict::Again;
 use verdict::Verdict;
 
-/// A call is sent so often at most.
+/// A call is sent so often at most, however long that takes: how long it may take is its deadline's to say.
 const ATTEMPTS: u32 = 3;
-/// How much of a call's body is kept to be sent again.
+/// How much of a call's body is kept to be sent again, while there is something left of the [`Allowance`].
 const KEPT_BYTES: usize = 1 << 20;
 /// Calls that are sent again, as a part of all: so many that a role which is restarted is not noticed, and so few
 /// that one which is overloaded is not brought down. For this window, with a few a second in any case.
@@ -62,9 +62,10 @@ struct Inner {
     endpoints: watch::Receiver<Endpoints>,
     discovery: Mutex<Option<Discovery>>,
     sooner: Arc<Notify>,
-    /// No attempt begins later after a call's first.
+    /// How long a call waits for the first endpoints to be found.
     patience: Duration,
     budget: TpsBudget,
+    allowance: Allowance,
     counts: Counts,
 }
 
@@ -100,8 +101,12 @@ impl std::fmt::Debug for Inner {
 }
 
 impl Upstream {
-    /// Of a route. Connections are made when they are needed.
-    pub(crate) fn new(route: &Route, config: &GatewayConfig) -> Result<Self, GatewayError> {
+    /// Of a route. Connections are made when they are needed. The allowance is for the bodies of calls.
+    pub(crate) fn new(
+        route: &Route,
+        config: &GatewayConfig,
+        allowance: Allowance,
+    ) -> Result<Self, GatewayError> {
         let targets = target::Target::all(route, config)?;
         let sooner = Arc::new(Notify::new());
         let (discovery, endpoints) =
@@ -113,6 +118,7 @@ impl Upstream {
             sooner,
             patience: config.connect_timeout(),
             budget: TpsBudget::new(BUDGET_WINDOW, BUDGET_A_SECOND, BUDGET_RATIO),
+            allowance,
             counts: Counts::default(),
         })))
     }
@@ -141,23 +147,22 @@ impl Upstream {
     /// UNAVAILABLE where no endpoint can be reached, DEADLINE_EXCEEDED where the call's time is over.
     pub(crate) async fn send(&self, request: Request) -> Result<(Response, Visit), ServiceError> {
         let inner = &*self.0;
-        let until = Instant::now() + inner.patience;
         let (mut parts, body) = request.into_parts();
         let service = service_of(parts.uri.path()).unwrap_or_default().to_owned();
         let deadline = Deadline::from_extensions(&parts.extensions);
         parts.extensions.clear();
-        let replay = Replay::new(body, KEPT_BYTES);
+        let (replay, mut body) = Replay::new(body, KEPT_BYTES, Some(&inner.allowance));
         let (mut tried, mut before) = (Vec::new(), None);
         inner.budget.deposit();
         for attempt in 1.. {
-            let endpoint = inner.pick(&service, &tried, until).await.ok_or_else(|| inner.unreachable())?;
+            let endpoint = inner.pick(&service, &tried).await.ok_or_else(|| inner.unreachable())?;
             // What was not taken, because its connection was at its end, the next connection takes at once.
             if tried.contains(&endpoint.id()) && before != Some(Again::NotTaken) {
                 tokio::time::sleep(pause(attempt)).await;
             }
             tried.push(endpoint.id());
             let visit = Visit::begin(endpoint);
-            let mut request = Request::from_parts(parts.clone(), replay.body());
+            let mut request = Request::from_parts(parts.clone(), body);
             // Less what was used here.
             if let Some(deadline) = deadline
                 && let Ok(left) = HeaderValue::try_from(format_timeout(deadline.remaining()))
@@ -170,13 +175,13 @@ impl Upstream {
                 Err(error) => Verdict::of_error(error),
             };
             inner.note(&visit, verdict);
-            let last = attempt >= ATTEMPTS || !replay.is_whole() || Instant::now() >= until;
-            let again = verdict.again().filter(|again| !last && inner.helps(*again, &tried));
+            let again = verdict.again().filter(|again| attempt < ATTEMPTS && inner.helps(*again, &tried));
             if let Some(again) = again
+                && let Some(whole) = replay.again()
                 && inner.may(again)
             {
                 tracing::debug!(role = inner.role, attempt, why = again.name(), "sending a call again");
-                before = Some(again);
+                (body, before) = (whole, Some(again));
                 continue;
             }
             replay.release();
@@ -195,13 +200,13 @@ impl Upstream {
 
 impl Inner {
     /// The endpoint for a call. Waits for the first ones to be found, where none has been yet.
-    async fn pick(&self, service: &str, tried: &[endpoint::Id], until: Instant) -> Option<Arc<Endpoint>> {
+    async fn pick(&self, service: &str, tried: &[endpoint::Id]) -> Option<Arc<Endpoint>> {
         let now = self.endpoints.borrow().clone();
         let endpoints = if now.is_empty() {
             let mut changes = self.endpoints.clone();
             self.sooner.notify_one();
             let found = changes.wait_for(|endpoints| !endpoints.is_empty());
-            tokio::time::timeout_at(until, found).await.ok()?.ok()?.clone()
+            tokio::time::timeout(self.patience, found).await.ok()?.ok()?.clone()
         } else {
             now
         };

@@ -162,6 +162,21 @@ async fn health_says_not_serving_until_it_is_ready() {
     }
 }
 
+/// Anybody may ask, and the names that are watched are kept.
+#[tokio::test]
+async fn a_health_request_that_is_longer_than_any_name_is_refused() {
+    let server = start(&Script::default()).await;
+    let mut client = HealthClient::with_origin(transport(), origin(server.address));
+    let asked = HealthCheckRequest { service: "x".repeat(1 << 20) };
+    for status in [client.check(asked.clone()).await.unwrap_err(), client.watch(asked).await.unwrap_err()] {
+        assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+        assert!(status.message().contains("must have 1024 at most"), "{}", status.message());
+    }
+    let name = HealthCheckRequest { service: "x".repeat(1000) };
+    assert_eq!(client.check(name).await.unwrap_err().code(), Code::NotFound);
+    client.check(HealthCheckRequest::default()).await.unwrap();
+}
+
 #[tokio::test]
 async fn reflection_lists_what_is_served_in_both_versions() {
     let server = start(&Script::default()).await;

@@ -1,5 +1,6 @@
 //! The shutdown, in order.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use atelier_chassis::{Drained, ServerConfig, ShutdownConfig};
@@ -90,11 +91,14 @@ async fn a_client_that_does_not_read_cannot_hold_up_the_end() {
 }
 
 #[tokio::test]
-async fn a_peer_that_says_nothing_does_not_hold_up_the_drain() {
-    let server = Running::start(text_role(&Script::default(), config(Duration::from_secs(30)))).await;
-    let _silent = std::net::TcpStream::connect(server.address).unwrap();
-    client(server.address).score(score("x")).await.unwrap();
-    let start = Instant::now();
-    assert_eq!(server.stop().await, Drained { cut: 0 });
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+async fn a_peer_that_says_nothing_or_breaks_off_in_its_greeting_does_not_hold_up_the_drain() {
+    for said in [&b""[..], b"P", b"PRI * HTTP/2.0\r\n\r\nSM"] {
+        let server = Running::start(text_role(&Script::default(), config(Duration::from_secs(30)))).await;
+        let mut silent = std::net::TcpStream::connect(server.address).unwrap();
+        silent.write_all(said).unwrap();
+        client(server.address).score(score("x")).await.unwrap();
+        let start = Instant::now();
+        assert_eq!(server.stop().await, Drained { cut: 0 });
+        assert!(start.elapsed() < Duration::from_secs(5), "{said:?}: {:?}", start.elapsed());
+    }
 }

@@ -107,11 +107,14 @@ async fn new_files_are_for_new_connections_and_old_connections_go_on() {
 }
 
 #[tokio::test]
-async fn a_peer_that_opens_no_tls_holds_nobody_up() {
+async fn a_peer_that_opens_no_tls_or_says_nothing_over_it_holds_nobody_up() {
     let authority = Authority::new();
     authority.issue("tls", "localhost");
     let server = start(authority.server("tls", None)).await;
     let _silent: Vec<_> = (0..4).map(|_| std::net::TcpStream::connect(server.address).unwrap()).collect();
+    let connector = authority.client().renewal().unwrap().connector("localhost").unwrap();
+    let stream = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    let _over_tls = connector.connect(stream).await.unwrap();
     call(&server, &authority.client()).await.unwrap();
     let stopping = server.begin_stop();
     let mut stopped = false;

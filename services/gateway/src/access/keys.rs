@@ -72,9 +72,6 @@ impl Keys {
     /// Reads a file's text. Keys that are as they were in `before` have what was left of their rate.
     pub(super) fn parse(text: &str, before: &Self) -> Result<Self, String> {
         let file: File = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
-        if file.key.is_empty() {
-            return Err("holds no [[key]], and so nobody could call; `atelier keys new` prints one".into());
-        }
         let mut names = BTreeSet::new();
         let mut keys = HashMap::new();
         for entry in file.key {

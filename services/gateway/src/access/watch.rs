@@ -18,6 +18,8 @@ pub(crate) struct Following {
     /// What keys may be for.
     services: BTreeSet<String>,
     seen: Result<String, String>,
+    /// Whether it held no keys when it was last looked at, which is not believed yet.
+    emptied: bool,
     sender: watch::Sender<Arc<Keys>>,
 }
 
@@ -30,8 +32,12 @@ impl Following {
         let wrong = |problem| AccessError { path: path.clone(), problem };
         let text = read(&path).map_err(wrong)?;
         let keys = parse(&text, &Keys::default(), &services).map_err(wrong)?;
+        if keys.len() == 0 {
+            let problem = "holds no [[key]], and so nobody could call; `atelier keys new` prints one";
+            return Err(wrong(problem.to_owned()));
+        }
         let (sender, keys) = watch::channel(Arc::new(keys));
-        Ok((keys, Self { path, period, services, seen: Ok(text), sender }))
+        Ok((keys, Self { path, period, services, seen: Ok(text), emptied: false, sender }))
     }
 
     /// Takes each change that is good, and tells of each that is not; until it is dropped.
@@ -49,17 +55,27 @@ impl Following {
 
     fn look(&mut self, read: Result<String, String>) {
         if read == self.seen {
+            self.emptied = false;
             return;
         }
-        self.seen.clone_from(&read);
         let before = Arc::clone(&self.sender.borrow());
-        match read.and_then(|text| parse(&text, &before, &self.services)) {
+        let keys = read.clone().and_then(|text| parse(&text, &before, &self.services));
+        // Whoever writes a file anew may have it empty for a moment: that it is, is believed at the second look.
+        let empty = keys.as_ref().is_ok_and(|keys| keys.len() == 0);
+        if empty && !std::mem::replace(&mut self.emptied, true) {
+            return;
+        }
+        (self.seen, self.emptied) = (read, false);
+        let file = self.path.display();
+        match keys {
             Ok(keys) => {
-                tracing::info!(keys = keys.len(), "the file of keys was read again");
+                match keys.len() {
+                    0 => tracing::warn!(%file, "the file of keys holds no [[key]] any more: nobody may call"),
+                    keys => tracing::info!(keys, "the file of keys was read again"),
+                }
                 self.sender.send_replace(Arc::new(keys));
             }
             Err(error) => {
-                let file = self.path.display();
                 // A line of the log, however many the error has.
                 let error = error.lines().map(str::trim).collect::<Vec<_>>().join(" ");
                 tracing::error!(%file, error, "the file of keys cannot be used, going on with what it said before");
@@ -76,4 +92,38 @@ fn parse(text: &str, before: &Keys, services: &BTreeSet<String>) -> Result<Keys,
 
 fn read(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SHA-256 of "abc".
+    const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    fn following(text: &str) -> Result<(watch::Receiver<Arc<Keys>>, Following), AccessError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        Following::new(file.path().to_owned(), Duration::ZERO, BTreeSet::new())
+    }
+
+    #[test]
+    fn a_file_that_is_emptied_lets_nobody_in_any_more_from_the_second_look_on() {
+        let key = format!("[[key]]\nname = \"a\"\nsha256 = \"{ABC}\"\n");
+        for empty in ["", "# nobody\n"] {
+            let (keys, mut following) = following(&key).unwrap();
+            let looks = [empty, &key, empty, "damaged", empty, empty, empty, "damaged", &key];
+            let comes_in = looks.map(|read| {
+                following.look(Ok(read.to_owned()));
+                keys.borrow().find("abc").is_some()
+            });
+            assert_eq!(comes_in, [true, true, true, true, true, false, false, false, true], "{empty:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_keys_is_refused_at_the_start() {
+        let refused = following("").map(|_| ()).unwrap_err();
+        assert!(refused.problem.starts_with("holds no [[key]]"), "{refused}");
+    }
 }

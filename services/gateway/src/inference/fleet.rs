@@ -19,7 +19,7 @@ impl Fleet {
         Self { catalog }
     }
 
-    /// What any role says: they are one program.
+    /// What the roles say: they are one program, and each tells in its extensions what it computes with.
     pub(super) async fn metadata(
         self,
         _: api::ServerMetadataRequest,
@@ -28,7 +28,14 @@ impl Fleet {
         let answers = self.catalog.each(&metadata, |mut client, request| async move {
             client.server_metadata(request.map(|()| api::ServerMetadataRequest {})).await
         });
-        answers.await.into_iter().find_map(Result::ok).ok_or_else(|| self.catalog.nobody().into())
+        let mut answers = answers.await.into_iter().flatten();
+        let mut first = answers.next().ok_or_else(|| self.catalog.nobody())?;
+        for extension in answers.flat_map(|answer| answer.extensions) {
+            if !first.extensions.contains(&extension) {
+                first.extensions.push(extension);
+            }
+        }
+        Ok(first)
     }
 
     /// Every model of every role.

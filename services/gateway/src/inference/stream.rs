@@ -20,7 +20,7 @@ use tonic::{Status, Streaming};
 use tower::service_fn;
 
 use super::Catalog;
-use super::peek::{self, Peeked};
+use super::peek;
 use super::raw::Raw;
 use super::replay::malformed;
 use crate::backend::Backend;
@@ -107,11 +107,7 @@ impl Spread {
     }
 
     async fn next(&mut self, request: Bytes) -> Result<Next, Status> {
-        let name = match peek::name(&request, true) {
-            Peeked::Name(name) => name,
-            Peeked::More => return Err(malformed("breaks off").into()),
-            Peeked::Malformed(why) => return Err(malformed(why).into()),
-        };
+        let name = peek::name(&request).map_err(malformed)?;
         let backend = match self.catalog.find("model_name", &name).await {
             Ok(backend) => backend,
             Err(error) => return Ok(Next::Here(refusal(&request, error)?)),

@@ -99,6 +99,26 @@ async fn keys_that_are_added_come_in_and_a_damaged_file_changes_nothing() {
 }
 
 #[tokio::test]
+async fn the_last_key_is_revoked_by_emptying_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let keys = directory.path().join("keys.toml");
+    std::fs::write(&keys, format!("[[key]]\nname = \"a\"\nsha256 = \"{ABC}\"\n")).unwrap();
+    let role = role(&Script::default()).await;
+    let gateway = serving(Gateway::new(configured(&role, &keys)).unwrap()).await;
+    let mut client = client(gateway.address);
+    client.score(with_header(score("x"), "x-api-key", "abc")).await.unwrap();
+    std::fs::write(&keys, "").unwrap();
+    for _ in 0..500 {
+        if let Err(refused) = client.score(with_header(score("x"), "x-api-key", "abc")).await {
+            assert_eq!(refused.code(), Code::Unauthenticated);
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the key is taken still");
+}
+
+#[tokio::test]
 async fn a_file_that_cannot_be_used_is_named_and_nothing_is_started() {
     let role = role(&Script::default()).await;
     let missing = Gateway::new(configured(&role, Path::new("/nowhere/keys.toml"))).map(|_| ()).unwrap_err();

@@ -101,6 +101,26 @@ async fn an_endpoint_that_is_killed_under_load_takes_no_call_with_it() {
     load.assert_none_failed();
 }
 
+/// How long it may take is its deadline's to say.
+#[tokio::test]
+async fn a_call_that_is_lost_late_is_sent_again_too() {
+    let (one, two) = (Script::default(), Script::default());
+    let first = Mortal::start(role(&one), nowhere().await).await;
+    let second = Mortal::start(role(&two), nowhere().await).await;
+    let routes = vec![route([first.address, second.address])];
+    let connect_timeout_ms = 300;
+    let config = GatewayConfig { routes, connect_timeout_ms, ..GatewayConfig::default() };
+    let gateway = serving(Gateway::new(config).unwrap()).await;
+    let address = gateway.address;
+    let call = tokio::spawn(async move { client(address).score(score("sleep 2000")).await });
+    eventually("the call is under way", || one.begun() + two.begun() == 1).await;
+    tokio::time::sleep(Duration::from_millis(2 * connect_timeout_ms)).await;
+    let taker = if one.begun() == 1 { first } else { second };
+    taker.kill().await;
+    call.await.unwrap().unwrap();
+    assert_eq!(one.begun() + two.begun(), 2);
+}
+
 #[tokio::test]
 async fn endpoints_that_are_restarted_in_turn_take_no_call_with_them() {
     let script = Script::default();

@@ -132,6 +132,24 @@ async fn a_message_of_100_megabytes_is_refused_at_the_door() {
     assert_eq!(fits.chars, 15 << 20);
 }
 
+/// All over one connection on either side of the gateway.
+#[tokio::test]
+async fn streams_that_are_open_and_quiet_hold_up_no_other_call() {
+    let (gateway, _role) = fleet(&Script::default()).await;
+    let mut client = client(gateway.address);
+    let calls = async {
+        let mut open = Vec::new();
+        for _ in 0..300 {
+            let mut stream = client.generate(generate("silent")).await.unwrap().into_inner();
+            assert_eq!(next_text(&mut stream).await.unwrap().unwrap(), "first");
+            open.push(stream);
+        }
+        client.score(score("abc")).await.unwrap().into_inner().chars
+    };
+    let answer = tokio::time::timeout(Duration::from_secs(30), calls).await;
+    assert_eq!(answer.expect("a call waits for a stream to end"), 3);
+}
+
 #[tokio::test]
 async fn an_unknown_service_is_unimplemented_and_the_known_ones_named() {
     let (gateway, _role) = fleet(&Script::default()).await;

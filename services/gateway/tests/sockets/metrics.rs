@@ -33,6 +33,11 @@ async fn forwarded_calls_and_those_that_are_lost_are_counted_by_role() {
     let serving =
         |n: u8| has(&format!("atelier_gateway_service_serving{{backend=\"text\",service=\"{TEXT}\"}} {n}"));
     eventually("the role has said that it serves", || serving(1)).await;
+    let others = [("codec", "test.v1.Down"), ("codec", "inference/codec"), ("text", "inference/text")];
+    for (backend, service) in others {
+        let labels = format!("backend=\"{backend}\",service=\"{service}\"");
+        assert!(has(&format!("atelier_gateway_service_serving{{{labels}}} 0")), "{labels}");
+    }
 
     role.kill().await;
     next_text(&mut stream).await.unwrap_err();

@@ -224,6 +224,25 @@ async fn what_concerns_the_fleet_is_asked_of_every_role() {
     assert!(status.message().ends_with("cannot be reached: down"), "{status:?}");
 }
 
+/// Their service is served where any role serves it.
+#[tokio::test]
+async fn health_says_of_each_role_whether_it_serves_raw_tensors() {
+    let one = Mortal::start(server("one", &["a"], Duration::ZERO), nowhere().await).await;
+    let two = Running::start(server("two", &["b"], Duration::ZERO)).await;
+    // A role may have nothing else.
+    let mut only_tensors = owns("two", two.address);
+    only_tensors.services.clear();
+    let gateway = gateway(vec![owns("one", one.address), only_tensors, owns("down", nowhere().await)]).await;
+    let serving = |of: [&str; 4]| of.map(|name| gateway.health.is_serving(name).unwrap());
+    let names = [SERVICE_NAME, "inference/one", "inference/two", "inference/down"];
+    eventually("both serve", || serving(names) == [true, true, true, false]).await;
+    one.kill().await;
+    eventually("one is lost", || serving(names) == [true, false, true, false]).await;
+    two.health.set(SERVICE_NAME, false);
+    eventually("nobody serves", || serving(names) == [false; 4]).await;
+    assert_eq!(gateway.health.is_serving("inference/three"), None);
+}
+
 #[tokio::test]
 async fn a_stream_over_several_roles_is_answered_in_the_order_of_its_requests() {
     let slow = Running::start(server("slow", &["a"], Duration::from_millis(5))).await;
