@@ -45,8 +45,8 @@ enum Command {
         #[command(flatten)]
         server: ServerArgs,
     },
-    /// Images to codes and back: denoise, encode, decode, reconstruct, sample, interpolate, classify, cluster,
-    /// inpaint
+    /// Images to codes and back: denoise, encode, decode, reconstruct, sample, segment, interpolate, classify,
+    /// cluster, inpaint; and anomalies in telemetry: detect
     #[command(after_help = EXIT_CODES)]
     Codec {
         #[command(subcommand)]

@@ -10,6 +10,7 @@ mod generated;
 mod spoken;
 
 use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -103,6 +104,39 @@ impl Drop for Fleet {
 }
 
 #[test]
+fn a_role_answers_while_it_loads_and_a_process_that_is_told_to_stop_then_does_not_go_on() {
+    // Large enough to be seen while they are loaded.
+    let models = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models");
+    for command in [&["up"][..], &["serve", "codec"]] {
+        let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let child = atelier()
+            .args(command)
+            .args(["--listen", &listen, "--models", models])
+            .stdout(Stdio::null())
+            .stderr(log.reopen().unwrap())
+            .spawn()
+            .unwrap();
+        let fleet = Fleet { child, server: format!("http://{listen}") };
+        let said = || std::fs::read_to_string(log.path()).unwrap();
+        let start = Instant::now();
+        while !said().contains(&format!("address=\"{listen}\"")) {
+            assert!(start.elapsed() < Duration::from_secs(20), "{}", said());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if command == ["serve", "codec"] {
+            let told = fleet.call(&["models"]);
+            let line = String::from_utf8_lossy(&told.stderr);
+            assert!(told.status.code() == Some(5) && line.contains("being loaded"), "{told:?}");
+        }
+        fleet.signal();
+        assert_eq!(fleet.wait(), Some(0), "{command:?}: {}", said());
+        // The last one that either has.
+        assert!(!said().contains("telemetry-smap"), "{command:?}: {}", said());
+    }
+}
+
+#[test]
 fn what_the_fleet_serves_can_be_called_and_it_stops_when_told() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
@@ -153,8 +187,7 @@ fn what_the_fleet_serves_can_be_called_and_it_stops_when_told() {
     let dark = path("dark.png");
     GrayImage::new(5, 6).save(&dark).unwrap();
     let (rows, clusters) = (path("rows.png"), [&clean[0], &dark, &clean[1]]);
-    let line =
-        ["codec", "cluster", clusters[0], clusters[1], clusters[2], "-k", "2", "--scale", "1", "--json"];
+    let line = ["codec", "cluster", clusters[0], clusters[1], clusters[2], "--scale", "1", "--json"];
     let lines = fleet.ok(&[&line[..], &["--output", &rows]].concat());
     let cluster = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["cluster"].as_u64();
     // Two pictures that are alike, and one that is not.
@@ -168,6 +201,22 @@ fn what_the_fleet_serves_can_be_called_and_it_stops_when_told() {
     for (x, y, pixel) in after.enumerate_pixels() {
         let hole = (1..4).contains(&x) && y == 2;
         assert_eq!(pixel.0[0], if hole { 64 } else { before.get_pixel(x, y).0[0] }, "at {x}, {y}");
+    }
+
+    // Names of columns, an empty line, and a row that is too short.
+    for (recording, words) in [
+        ("v,a,b\n0.5,0,0\n\n0.5,0\n", "-: line 4: rows.rows[0].values: has 2 numbers"),
+        ("v,a,b\n", "rows: is missing: the stream ended without a row"),
+    ] {
+        let input = path("rows.csv");
+        std::fs::write(&input, recording).unwrap();
+        let detect = atelier()
+            .args(["codec", "detect", "--channel", "wave", "--stream", "-", "--server", &fleet.server])
+            .stdin(std::fs::File::open(&input).unwrap())
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&detect.stderr);
+        assert!(detect.status.code() == Some(3) && error.contains(words), "{error}");
     }
 
     fleet.signal();

@@ -82,6 +82,11 @@ fn a_scrape_shows_every_request_once_by_how_it_ended_and_gauges_go_back() {
     assert_eq!(scrape.sum("atelier_draining", &[]), 0.0);
     let provider = [("model", "rnn"), ("provider", "cpu")];
     assert_eq!(scrape.sum("atelier_engine_provider_info", &provider), 1.0);
+    let on = [("provider", "cpu"), ("device", "cpu")];
+    let (cores, limit) =
+        (scrape.sum("atelier_engine_cores", &on), scrape.sum("atelier_engine_threads_limit", &on));
+    let threads = scrape.sum("atelier_engine_session_threads", &graph);
+    assert!(1.0 <= threads && threads <= limit && limit <= cores, "{threads} of {limit} of {cores}");
     assert_eq!(scrape.sum("atelier_build_info", &[("version", env!("CARGO_PKG_VERSION"))]), 1.0);
     assert!(scrape.sum("process_resident_memory_bytes", &[]) > 1e6);
     let healthy = scrape.sum("atelier_engine_workers_healthy", &[]);
@@ -183,6 +188,11 @@ fn every_metric_in_rules_dashboards_and_the_readme_is_one_that_a_scrape_has() {
     let pictures = Door::with_pictures();
     pictures.picture().ok();
     known.extend(pictures.scrape().names());
+    let directory = tempfile::tempdir().unwrap();
+    let keys = directory.path().join("keys.toml");
+    std::fs::write(&keys, format!("[[key]]\nname = \"ci\"\nsha256 = \"{}\"\n", "0".repeat(64))).unwrap();
+    let guarded = Door::up(&[("ATELIER_ACCESS__KEYS", keys.to_str().unwrap())]);
+    known.extend(guarded.scrape().names());
     let used = names::used();
     assert!(used.len() >= 20, "{used:?}");
     for (name, file) in &used {

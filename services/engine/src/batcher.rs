@@ -17,14 +17,13 @@ use crate::gauge::Gauge;
 use crate::runtime::session::{Factory, Runner};
 use crate::sizes::Sizes;
 use crate::stats::{Activity, GraphStats, Health, Line, Outcomes, Times, Work, Workers};
-use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Condvar, Mutex, PoisonError, thread};
 use crate::turnstile::Turnstile;
 use crate::{EngineError, Terms};
 use cost::Costs;
 use protocol::{Event, Limits, Ready, Request, RequestId};
 use scheduler::Scheduler;
-use shared::{CancelOnDrop, Counts, Pending, Reply, Shared, State};
+use shared::{CancelOnDrop, Counts, Pending, Reply, Shared, State, assemble};
 
 /// What a batcher is made of.
 pub(crate) struct Setup {
@@ -70,6 +69,7 @@ impl GraphHandle {
             running: HashMap::new(),
             next_id: 0,
             begun: 0,
+            broken: 0,
             draining: false,
             stop: false,
         };
@@ -79,8 +79,6 @@ impl GraphHandle {
                 state: Mutex::new(state),
                 work: Condvar::new(),
                 end: Condvar::new(),
-                healthy: AtomicUsize::new(workers),
-                broken: AtomicUsize::new(0),
                 workers,
                 queued: Gauge::default(),
                 running: Gauge::default(),
@@ -176,7 +174,8 @@ impl GraphHandle {
         if answer.is_ok() {
             cancel.id = None;
         }
-        answer?
+        // Here, since it copies, and nobody else waits for it.
+        assemble(answer??)
     }
 
     /// What is going on just now, and since the start.
@@ -205,15 +204,13 @@ impl GraphHandle {
     /// asks now and then.
     pub(crate) fn activity(&self, graph: &str) -> Activity {
         let (stats, counts) = (self.stats(), &self.shared.counts);
+        let healthy = self.shared.state().scheduler.healthy();
         Activity {
             graph: graph.to_owned(),
             line: self.line(),
             running: stats.running,
             slots: None,
-            workers: Workers {
-                total: self.shared.workers,
-                healthy: self.shared.healthy.load(Ordering::Acquire),
-            },
+            workers: Workers { total: self.shared.workers, healthy },
             outcomes: Outcomes {
                 answered: stats.answered,
                 refused: stats.refused,
@@ -242,14 +239,19 @@ impl GraphHandle {
 
     /// Whether all workers run.
     pub fn health(&self) -> Health {
-        let healthy = self.shared.healthy.load(Ordering::Acquire);
         let state = self.shared.state();
-        Health::of(state.draining, healthy.saturating_sub(state.scheduler.stuck()), self.shared.workers)
+        Health::of(state.draining, state.scheduler.healthy(), self.shared.workers)
     }
 
-    /// Lets time pass where no request's timer does: gives up a run that takes too long.
+    /// Lets time pass where no request's timer does: gives up a run that takes too long. What waits for a worker that is
+    /// still in such a run the next time is given up too, if there is no other.
     pub(crate) fn tick(&self) {
-        self.shared.step(&mut self.shared.state(), Event::Tick);
+        let mut state = self.shared.state();
+        let before = self.shared.none_serves(&state);
+        self.shared.step(&mut state, Event::Tick);
+        if before && self.shared.none_serves(&state) {
+            self.shared.step(&mut state, Event::Abort);
+        }
     }
 
     /// Takes no more requests.
@@ -317,18 +319,15 @@ impl GraphHandle {
         terms: Terms,
     ) -> Result<(RequestId, oneshot::Receiver<Reply>), EngineError> {
         let shared = &self.shared;
-        // While a session is made anew for the first time requests may wait; it takes milliseconds.
-        if shared.broken.load(Ordering::Acquire) == shared.workers {
-            shared.counts.refused.add(1);
-            return Err(EngineError::Loading(format!(
-                "{} is being rebuilt after a fault",
-                shared.setup.name
-            )));
-        }
         let bytes = inputs.iter().map(|tensor| tensor.len() * tensor.dtype().size()).sum();
         let (reply, receiver) = oneshot::channel();
         let submitted = Instant::now();
         let mut state = shared.state();
+        // While a session is made anew for the first time requests may wait; it takes milliseconds.
+        if shared.none_serves(&state) {
+            shared.counts.refused.add(1);
+            return Err(shared.out_of_order());
+        }
         state.next_id += 1;
         let id = state.next_id;
         let pending = Pending {

@@ -93,23 +93,38 @@ fn processor(cpuinfo: &str) -> String {
     value("model name").or_else(arm).unwrap_or_else(|| "unknown".into())
 }
 
+/// Why what was measured is not used.
+#[derive(Debug, PartialEq, thiserror::Error)]
+enum Unused {
+    /// It is right, but not here.
+    #[error("was measured on another machine, or for another configuration")]
+    Elsewhere,
+    /// It makes no sense.
+    #[error("is damaged: {0}")]
+    Damaged(String),
+}
+
 impl Calibration {
     /// That of a package, if it has one that holds here. One that cannot be read is warned of, and measured anew.
     pub(crate) fn of(package: &Package, machine: &Machine) -> Option<Self> {
         let path = package.directory().join(FILE);
-        let text = std::fs::read_to_string(&path).ok()?;
-        let read = toml::from_str::<Self>(&text).map_err(|e| e.message().to_owned());
-        match read.and_then(|read| read.sound().map(|()| read)) {
-            Ok(read) if read.machine == *machine => Some(read),
-            Ok(_) => {
-                tracing::info!(file = %path.display(), "was measured on another machine, and is not used");
-                None
-            }
-            Err(error) => {
-                tracing::warn!(file = %path.display(), error, "cannot be read, and is not used");
-                None
-            }
-        }
+        let read = match std::fs::read_to_string(&path) {
+            Ok(text) => Self::read(&text, machine),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return None,
+            Err(e) => Err(Unused::Damaged(e.to_string())),
+        };
+        let said = |why: &Unused| match why {
+            Unused::Elsewhere => tracing::info!(file = %path.display(), %why, "a calibration is not used"),
+            Unused::Damaged(_) => tracing::warn!(file = %path.display(), %why, "a calibration is not used"),
+        };
+        read.inspect_err(said).ok()
+    }
+
+    /// What a file says, if it holds on this machine.
+    fn read(text: &str, machine: &Machine) -> Result<Self, Unused> {
+        let read: Self = toml::from_str(text).map_err(|e| Unused::Damaged(e.message().to_owned()))?;
+        read.sound().map_err(Unused::Damaged)?;
+        if read.machine == *machine { Ok(read) } else { Err(Unused::Elsewhere) }
     }
 
     fn sound(&self) -> Result<(), String> {
@@ -125,6 +140,11 @@ impl Calibration {
             if sizes.first().is_none_or(|first| *first == 0) || !sizes.is_sorted_by(|a, b| a < b) {
                 return wrong("sizes", "must ascend from at least 1");
             }
+            // A table is made of all rows up to the largest.
+            let most = if few.is_some() { self.machine.slots } else { self.machine.max_batch };
+            if sizes.last().is_some_and(|last| *last > most) {
+                return wrong("sizes", &format!("must be at most {most}, as many as were tried"));
+            }
             if seconds.len() != sizes.len() || !seconds.iter().all(|s| s.is_finite() && *s >= 0.0) {
                 return wrong("seconds", "must be a time for each size");
             }
@@ -132,9 +152,21 @@ impl Calibration {
         Ok(())
     }
 
-    /// What is known of a graph, if it is this very one.
-    pub(crate) fn graph(&self, spec: &GraphSpec) -> Option<&GraphCalibration> {
-        self.graphs.iter().find(|graph| graph.name == spec.name && graph.sha256 == spec.sha256)
+    /// What is known of a graph that may compute with so many threads, or why that is of no use.
+    pub(crate) fn graph(&self, spec: &GraphSpec, threads: usize) -> Result<&GraphCalibration, &'static str> {
+        let named = self.graphs.iter().find(|graph| graph.name == spec.name);
+        let graph = named.ok_or("the graph was not measured")?;
+        if graph.sha256 != spec.sha256 {
+            return Err("the graph is another one now");
+        }
+        if graph.threads * graph.workers > threads {
+            return Err("it takes more threads than the graph has here");
+        }
+        // One of a time before few streams could be stepped otherwise says nothing of that.
+        if spec.is_step() && graph.few.is_none() {
+            return Err("it does not say how few streams are stepped");
+        }
+        Ok(graph)
     }
 
     /// Keeps it beside its package.
@@ -186,6 +218,10 @@ mod tests {
         assert!(calibration().sound().is_ok());
         assert_eq!(said(|g| g.sizes = vec![4, 1]), "graph `g`: sizes: must ascend from at least 1");
         assert_eq!(said(|g| g.sizes.clear()), "graph `g`: sizes: must ascend from at least 1");
+        assert_eq!(
+            said(|g| g.sizes = vec![1, 4_000_000_000_000]),
+            "graph `g`: sizes: must be at most 32, as many as were tried"
+        );
         assert_eq!(said(|g| g.threads = 0), "graph `g`: workers, threads: must be 1 to 4096");
         assert_eq!(said(|g| g.few = Some(4097)), "graph `g`: few: must be 0 to 4096");
         assert_eq!(
@@ -193,6 +229,59 @@ mod tests {
             "graph `g`: seconds: must be a time for each size"
         );
         assert_eq!(said(|g| g.seconds = vec![1.0]), "graph `g`: seconds: must be a time for each size");
+    }
+
+    #[test]
+    fn sizes_are_bounded_by_the_rows_of_a_batch_or_of_a_step_graph_by_its_slots() {
+        let sound = |few, last| {
+            let mut told = calibration();
+            (told.machine.max_batch, told.machine.slots) = (8, 16);
+            (told.graphs[0].few, told.graphs[0].sizes) = (few, vec![1, last]);
+            told.sound().is_ok()
+        };
+        assert_eq!([8, 9, 16, 17].map(|last| sound(None, last)), [true, false, false, false]);
+        assert_eq!([8, 9, 16, 17].map(|last| sound(Some(2), last)), [true, true, true, false]);
+    }
+
+    #[test]
+    fn what_is_damaged_or_from_elsewhere_is_not_used_and_it_is_said_why() {
+        let (told, text) = (calibration(), toml::to_string_pretty(&calibration()).unwrap());
+        let why = |text: &str, machine: &Machine| Calibration::read(text, machine).unwrap_err();
+        assert_eq!(Calibration::read(&text, &told.machine).unwrap(), told);
+        let changes: [fn(&mut Machine); 7] = [
+            |here| here.processor.push('2'),
+            |here| here.cores += 1,
+            |here| here.runtime.push('2'),
+            |here| here.device = "cuda:0".into(),
+            |here| here.exact = false,
+            |here| here.max_batch += 1,
+            |here| here.slots += 1,
+        ];
+        for change in changes {
+            let mut here = told.machine.clone();
+            change(&mut here);
+            assert_eq!(why(&text, &here), Unused::Elsewhere, "{here:?}");
+        }
+        let damaged = |text: &str, reason: &str| {
+            let said = why(text, &told.machine).to_string();
+            assert!(said.starts_with("is damaged: ") && said.contains(reason), "{said}");
+        };
+        damaged(&text[..text.len() / 2], "");
+        damaged(&text.replace("sha256", "sha512"), "sha512");
+        damaged(&text.replace("workers = 2", "workers = -2"), "");
+        damaged(&text.replace("workers = 2", "workers = 5000"), "graph `g`: workers, threads");
+    }
+
+    #[test]
+    fn what_was_measured_of_another_graph_is_not_used_and_it_is_said_why() {
+        let told = calibration();
+        let mut spec = GraphSpec { name: "g".into(), sha256: "00".into(), ..GraphSpec::default() };
+        assert_eq!(told.graph(&spec, 2), Ok(&told.graphs[0]));
+        assert_eq!(told.graph(&spec, 1), Err("it takes more threads than the graph has here"));
+        spec.sha256 = "01".into();
+        assert_eq!(told.graph(&spec, 2), Err("the graph is another one now"));
+        spec.name = "h".into();
+        assert_eq!(told.graph(&spec, 2), Err("the graph was not measured"));
     }
 
     #[test]

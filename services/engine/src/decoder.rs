@@ -7,91 +7,48 @@
 //! prompt, sample, score), and what it gives the graph besides its token, is its [`Cursor`]'s business.
 //!
 //! A stream whose client reads too slowly is parked in its slot until there is room again; the others go
-//! on. A stream whose client is gone frees its slot before the next step.
+//! on. A stream whose client is gone frees its slot before the next step. Who waits for a slot and is gone, or
+//! whose deadline passed, leaves the line at once; who comes and would be too late by the recent pace is refused.
+//!
+//! A step that fails has changed nothing that its streams remember: they are tried again by halves until what breaks
+//! it stands alone, and that stream ends. A step that takes too long is stopped, and its streams are told.
 //!
 //! Where sessions of one thread do better side by side there are several workers, each with slots of its own. A stream
 //! goes to the worker that has the fewest, and stays with it. Where they do so only for many streams, few are kept
 //! together, and a worker that is alone has a session for them whose threads divide each step.
 
+mod cursor;
 mod desks;
 pub(crate) mod lane;
 mod lines;
+mod pace;
 mod residence;
+mod seats;
 mod sessions;
 pub(crate) mod shape;
+mod shared;
 pub(crate) mod slots;
+mod step;
 mod stream;
 mod worker;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use atelier_package::GraphSpec;
 
 use crate::EngineError;
-use crate::gauge::{Counter, Gauge, Held};
-use crate::histogram::Histogram;
 use crate::runtime::session::{Factory, Runner};
 use crate::sizes::Sizes;
 use crate::stats::{Activity, DecoderStats, Health, Line, Outcomes, Times, Work, Workers};
-use crate::sync::thread::JoinHandle;
-use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError, thread};
+use crate::sync::{PoisonError, thread};
 use crate::turnstile::Turnstile;
-use desks::Desks;
-use lane::{Lane, TypedLane};
+pub use cursor::{Cursor, Step};
+use lane::TypedLane;
 use sessions::Sessions;
 use shape::StepShape;
+use shared::{Shared, Waiting};
 pub use stream::Stream;
-
-/// What a stream does with its logits. Called on the decoder's thread: it must compute little and never wait. Dropped
-/// when the stream is over, however it ends and whether or not its client has read it all.
-pub trait Cursor: Send + 'static {
-    /// What the stream's client gets: text, samples, scores.
-    type Chunk: Send + 'static;
-
-    /// The first token to go into the graph, with the state at 0.
-    fn first(&mut self) -> i64;
-
-    /// Fills the row of an input of the graph that is neither the token nor remembered (a condition) for the
-    /// step that is next: after [`first`](Cursor::first), and after each [`advance`](Cursor::advance) that
-    /// goes on. The row has what the step before left in it; in a stream's first step anything. An error ends
-    /// this stream and no other; a stream for graphs that take nothing but tokens need not say anything.
-    fn fill(&mut self, input: &str, row: &mut [f32]) -> Result<(), EngineError> {
-        let message =
-            format!("the graph takes {} numbers a step, which this stream does not give", row.len());
-        Err(EngineError::invalid(input, message))
-    }
-
-    /// What to do after a step that gave `logits` for the token after the last one. An error ends this stream
-    /// and no other.
-    fn advance(&mut self, logits: &[f32]) -> Result<Step<Self::Chunk>, EngineError>;
-}
-
-/// How a stream goes on after a step.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Step<T> {
-    /// With another step.
-    Next {
-        /// The token that goes into the graph.
-        token: i64,
-        /// For the client, if there is something.
-        emit: Option<T>,
-    },
-    /// With another step, as if it were its first: what it remembers is forgotten. So one stream can make
-    /// several things, one after the other, each from its start.
-    Restart {
-        /// The token that goes into the graph.
-        token: i64,
-        /// For the client, if there is something.
-        emit: Option<T>,
-    },
-    /// Not at all.
-    Done {
-        /// For the client, if there is something left.
-        emit: Option<T>,
-    },
-}
 
 /// What a decoder is made of.
 pub(crate) struct Setup {
@@ -104,6 +61,8 @@ pub(crate) struct Setup {
     pub(crate) slots: usize,
     pub(crate) waiting: usize,
     pub(crate) buffer: usize,
+    /// A step that takes longer is given up.
+    pub(crate) longest_run: Duration,
     /// Of each session.
     pub(crate) threads: usize,
     pub(crate) turnstile: Arc<Turnstile>,
@@ -126,68 +85,11 @@ pub struct Decoder {
     shared: Arc<Shared>,
 }
 
-pub(crate) struct Shared {
-    setup: Setup,
-    state: Mutex<State>,
-    /// Something changed for the worker.
-    work: Condvar,
-    waiting: Gauge,
-    slots_used: Gauge,
-    counts: Counts,
-    threads: Mutex<Vec<JoinHandle<()>>>,
-}
-
-struct Counts {
-    finished: Counter,
-    refused: Counter,
-    expired: Counter,
-    cancelled: Counter,
-    failed: Counter,
-    iterations: Counter,
-    steps: Counter,
-    padding: Counter,
-    queue: Histogram,
-    compute: Histogram,
-    rows: Histogram,
-}
-
-impl Default for Counts {
-    fn default() -> Self {
-        Self {
-            finished: Counter::default(),
-            refused: Counter::default(),
-            expired: Counter::default(),
-            cancelled: Counter::default(),
-            failed: Counter::default(),
-            iterations: Counter::default(),
-            steps: Counter::default(),
-            padding: Counter::default(),
-            queue: Histogram::seconds(),
-            compute: Histogram::seconds(),
-            rows: Histogram::rows(),
-        }
-    }
-}
-
-/// A stream that has no slot yet.
-struct Waiting {
-    lane: Box<dyn Lane>,
-    since: Instant,
-    held: Held,
-}
-
-#[derive(Default)]
-struct State {
-    waiting: VecDeque<Waiting>,
-    desks: Desks,
-    /// Workers that are there.
-    begun: usize,
-    draining: bool,
-    stop: bool,
-}
-
-/// When to come again while all slots and places are taken: about the time of a short text.
+/// When to come again while all slots and places are taken and nobody has left one yet: about the time of a short text.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// The least and the most time after which a refused caller is to come again.
+const SOONEST: Duration = Duration::from_millis(10);
+const LATEST: Duration = Duration::from_secs(30);
 
 impl Decoder {
     /// Starts a worker for each runner; with one of the `divided` too, where there are any.
@@ -197,18 +99,7 @@ impl Decoder {
         divided: Vec<Box<dyn Runner>>,
     ) -> Result<Self, EngineError> {
         let (name, workers) = (setup.name.clone(), runners.len());
-        // No worker keeps more together than it has slots.
-        let slots = setup.slots.div_ceil(runners.len().max(1));
-        let few = setup.divided.as_ref().map_or(0, |divided| divided.few.min(slots));
-        let shared = Arc::new(Shared {
-            setup,
-            state: Mutex::new(State { desks: Desks::new(runners.len(), few), ..State::default() }),
-            work: Condvar::new(),
-            waiting: Gauge::default(),
-            slots_used: Gauge::default(),
-            counts: Counts::default(),
-            threads: Mutex::default(),
-        });
+        let shared = Arc::new(Shared::new(setup, workers));
         let decoder = Self { shared: Arc::clone(&shared) };
         let mut divided = divided.into_iter();
         for (number, runner) in runners.into_iter().enumerate() {
@@ -251,24 +142,23 @@ impl Decoder {
     /// Begins a stream. Its chunks are the same bits whatever else is being served.
     ///
     /// The deadline is for the stream as a whole, and needs tokio's timer; when it passes, the stream ends with
-    /// `DeadlineExceeded`. Dropping the [`Stream`] frees its slot. Errors: `QueueFull`, `DeadlineExceeded`,
-    /// `Loading`, `Draining`.
+    /// `DeadlineExceeded`. Where by the recent pace no slot is free before it, that is said at once. Dropping the
+    /// [`Stream`] frees its slot. Errors: `QueueFull`, `DeadlineExceeded`, `Loading`, `Draining`.
     pub fn stream<C: Cursor>(
         &self,
         cursor: C,
         deadline: Option<Instant>,
     ) -> Result<Stream<C::Chunk>, EngineError> {
-        let shared = &self.shared;
+        let (shared, now) = (&self.shared, Instant::now());
+        // Whoever is over makes room.
+        shared.clear_line();
         let mut state = shared.state();
         if state.desks.all_broken() {
             drop(state);
             shared.counts.refused.add(1);
-            return Err(EngineError::Loading(format!(
-                "{} is being rebuilt after a fault",
-                shared.setup.name
-            )));
+            return Err(shared.loading());
         }
-        if deadline.is_some_and(|d| d <= Instant::now()) {
+        if deadline.is_some_and(|d| d <= now) {
             shared.counts.expired.add(1);
             return Err(EngineError::DeadlineExceeded);
         }
@@ -276,21 +166,24 @@ impl Decoder {
             shared.counts.refused.add(1);
             return Err(EngineError::Draining);
         }
+        let slots = shared.setup.slots;
         // Those that will find a free slot do not count as waiting.
-        let free = shared.setup.slots.saturating_sub(state.desks.active());
-        if state.waiting.len() >= shared.setup.waiting + free {
-            // Those whose client has gone make room.
-            let before = state.waiting.len();
-            state.waiting.retain(|waiting| !waiting.lane.is_gone());
-            shared.counts.cancelled.add(before - state.waiting.len());
-        }
-        if state.waiting.len() >= shared.setup.waiting + free {
+        let free = slots.saturating_sub(state.desks.active());
+        let turns = (state.waiting.len() + 1).saturating_sub(free);
+        let wait = state.pace.wait(turns, slots);
+        if turns > shared.setup.waiting {
             shared.counts.refused.add(1);
-            return Err(EngineError::QueueFull { retry_after: RETRY_AFTER });
+            let retry_after = wait.unwrap_or(RETRY_AFTER).clamp(SOONEST, LATEST);
+            return Err(EngineError::QueueFull { retry_after });
+        }
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(now));
+        if turns > 0 && left.zip(wait).is_some_and(|(left, wait)| wait >= left) {
+            shared.counts.refused.add(1);
+            return Err(EngineError::DeadlineExceeded);
         }
         let (lane, stream) = TypedLane::new(cursor, shared.setup.buffer, deadline, Arc::clone(shared));
         let (lane, held) = (Box::new(lane), shared.waiting.hold(1));
-        state.waiting.push_back(Waiting { lane, since: Instant::now(), held });
+        state.waiting.push_back(Waiting { lane, since: now, held });
         drop(state);
         shared.wake();
         Ok(stream)
@@ -350,6 +243,13 @@ impl Decoder {
         Health::of(state.draining, state.desks.healthy(), state.desks.len())
     }
 
+    /// Lets time pass where no stream's timer does: ends who waits and is over, and gives up a step that takes too
+    /// long.
+    pub(crate) fn tick(&self) {
+        self.shared.clear_line();
+        self.shared.give_up();
+    }
+
     /// Takes no more streams.
     pub(crate) fn drain(&self) {
         self.shared.state().draining = true;
@@ -362,41 +262,25 @@ impl Decoder {
         state.desks.active() == 0 && state.waiting.is_empty()
     }
 
-    /// Ends every stream with `Draining` before its next step, and joins the workers.
+    /// Ends every stream with `Draining` before its next step, stops the one that is under way, and joins the
+    /// workers. Takes no longer than a few seconds, whatever a step does.
     pub(crate) fn stop(&self) {
-        let mut state = self.shared.state();
-        state.draining = true;
-        state.stop = true;
-        drop(state);
-        self.shared.wake();
-        let threads = std::mem::take(&mut *self.shared.threads());
-        for thread in threads {
-            if thread.join().is_err() {
-                tracing::error!(graph = self.shared.setup.name, "a worker thread ended in panic");
-            }
-        }
+        self.shared.stop();
     }
 }
 
-impl Shared {
-    /// Has the workers look around.
-    pub(crate) fn wake(&self) {
-        self.state().desks.wake();
-        self.work.notify_all();
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
+#[cfg(test)]
+#[path = "decoder/fault_tests.rs"]
+mod faults;
+#[cfg(test)]
+#[path = "decoder/line_tests.rs"]
+mod line;
 #[cfg(test)]
 #[path = "decoder/overhead_tests.rs"]
 mod overhead;
 #[cfg(test)]
 #[path = "decoder/decoder_tests.rs"]
 mod tests;
+#[cfg(test)]
+#[path = "decoder/turn_tests.rs"]
+mod turns;

@@ -96,7 +96,6 @@ pub struct Engine {
 #[derive(Debug)]
 struct Inner {
     served: Mutex<Served>,
-    not_loaded: Vec<NotLoaded>,
     loader: Loader,
 }
 
@@ -104,6 +103,7 @@ struct Inner {
 #[derive(Debug)]
 struct Served {
     models: Arc<[Arc<Model>]>,
+    not_loaded: Vec<NotLoaded>,
     plan: Plan,
     /// Nothing is added any more.
     closed: bool,
@@ -200,8 +200,8 @@ impl Engine {
             }
         }
         tracing::info!(%plan, "planned the compute");
-        let served = Mutex::new(Served { models: models.into(), plan, closed: false });
-        let inner = Arc::new(Inner { served, not_loaded, loader });
+        let served = Mutex::new(Served { models: models.into(), not_loaded, plan, closed: false });
+        let inner = Arc::new(Inner { served, loader });
         // Weak, or the threads would keep the engine alive.
         let watched = Arc::downgrade(&inner);
         let look =
@@ -250,9 +250,16 @@ impl Engine {
         self.inner.models()
     }
 
-    /// The packages that were set aside when the engine was made.
-    pub fn not_loaded(&self) -> &[NotLoaded] {
-        &self.inner.not_loaded
+    /// The packages that were set aside when the engine was made or that could not be [added](Engine::add), and
+    /// neither were since nor are [forgotten](Engine::forget).
+    pub fn not_loaded(&self) -> Vec<NotLoaded> {
+        self.inner.served().not_loaded.clone()
+    }
+
+    /// A package that could not be loaded is gone, or another now: it is not among the
+    /// [`not_loaded`](Engine::not_loaded) any more. Harmless where it is none of them.
+    pub fn forget(&self, name: &PackageName, version: Version) {
+        self.inner.served().not_loaded.retain(|not| (&not.name, not.version) != (name, version));
     }
 
     /// Who computes where.
@@ -266,8 +273,8 @@ impl Engine {
     }
 
     /// Loads one more package beside those that are served, as [`load`](Engine::load) does, and serves it from
-    /// then on. While it is loaded, and where it cannot be, nothing else is any different. Takes seconds and
-    /// blocks: not for a tokio thread.
+    /// then on. While it is loaded, and where it cannot be, nothing else that is served is any different. Takes
+    /// seconds and blocks: not for a tokio thread.
     ///
     /// Errors: `Package` if it cannot be served, or that version is served already; `Draining`.
     pub fn add(&self, package: &Package) -> Result<(), EngineError> {
@@ -278,8 +285,16 @@ impl Engine {
             return Err(taken());
         }
         let plan = self.inner.loader.plan(std::slice::from_ref(package));
-        let model = Arc::new(self.inner.loader.load(package, &plan.graphs)?);
+        let loaded = self.inner.loader.load(package, &plan.graphs);
+        self.forget(name, version);
         let mut served = self.inner.served();
+        let model = match loaded {
+            Ok(model) => Arc::new(model),
+            Err(error) => {
+                served.not_loaded.push(NotLoaded { name: name.clone(), version, error: error.clone() });
+                return Err(error);
+            }
+        };
         // While it was loading the engine may have been shut down, or somebody else may have added it.
         let late = match (served.closed, served.models.iter().any(there)) {
             (true, _) => Some(EngineError::Draining),

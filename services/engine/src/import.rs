@@ -126,13 +126,12 @@ fn attempt(
     let [first, second] =
         <[_; 2]>::try_from(runs).map_err(|_| EngineError::Runtime("two runs were made".into()))?;
     let mut specs = Vec::with_capacity(outputs.len());
-    for ((output, one), two) in outputs.iter().zip(&first.2).zip(&second.2) {
+    for (place, ((output, one), two)) in outputs.iter().zip(&first.2).zip(&second.2).enumerate() {
         if one.as_f32().is_some_and(|values| values.iter().any(|x| !x.is_finite())) {
             let message = format!("output `{}` is not finite for random inputs from 0 to 1", output.name);
             return Err(EngineError::Package(message));
         }
-        let dims =
-            shapes::derive(&output.name, &output.open, (&first.0, one.shape()), (&second.0, two.shape()));
+        let dims = shapes::derive(place, &output.open, (&first.0, one.shape()), (&second.0, two.shape()));
         specs.push(TensorSpec::new(&output.name, output.dtype, dims));
     }
     let golden = GoldenCase { inputs: by_name(&inputs, first.1), outputs: by_name(&specs, first.2) };

@@ -13,8 +13,10 @@
 //!   used if every row comes out of it as it does alone, which is tried when the model is loaded.
 //! * Whether a session's threads divide each run or sessions of one thread run side by side is tried for each graph.
 //! * How many rows run at once follows from what batches of each size cost, measured while loading and serving.
-//! * A batch that fails is halved until what breaks it stands alone; the worker is rebuilt, and [`Health`] says so.
-//!   A run that nobody waits for any more is stopped, and one that takes too long given up.
+//! * A batch that fails is halved until what breaks it stands alone. A session that panicked, or does not do what it did
+//!   when it was loaded, is made anew, and [`Health`] says so. A run that nobody waits for any more is stopped, and one
+//!   that takes too long given up.
+//! * Every worker has run every batch size before it serves anyone.
 //! * Models come and go while others are served ([`Engine::add`], [`Engine::retire`]).
 
 mod batcher;

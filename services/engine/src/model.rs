@@ -96,6 +96,7 @@ impl Model {
 
     pub(crate) fn tick(&self) {
         self.graphs.values().for_each(GraphHandle::tick);
+        self.decoders.values().for_each(Decoder::tick);
     }
 
     /// What all of its graphs are doing, in one shape.
@@ -198,6 +199,7 @@ impl Model {
             slots: config.slots,
             waiting: config.waiting,
             buffer: config.stream_buffer,
+            longest_run: config.longest_run,
             threads,
             turnstile,
             factory,

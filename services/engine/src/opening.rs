@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use atelier_package::{GoldenCase, GraphSpec, Package, Tensor};
+use atelier_package::{GoldenCase, GraphSpec, Package};
 
 use crate::calibration::{Calibration, GraphCalibration};
 use crate::decoder::Divided;
@@ -64,11 +64,15 @@ pub(crate) fn open(
     let onnx: Arc<[u8]> = package.graph_bytes(&spec.name)?.into();
     let device = config.device;
     let replays = Arc::new(AtomicBool::new(config.cuda_graphs));
+    let none = GoldenCase::default();
+    let case = package.golden().cases.get(&spec.name).unwrap_or(&none);
+    let samples = Arc::new(Samples::new(spec, case)?);
     let factory = |threads| -> Factory {
-        let (spec, onnx, replays) = (Arc::clone(spec), Arc::clone(&onnx), Arc::clone(&replays));
+        let (spec, onnx) = (Arc::clone(spec), Arc::clone(&onnx));
+        let (replays, samples) = (Arc::clone(&replays), Arc::clone(&samples));
         Arc::new(move || {
             let session = GraphSession::new(runtime, &onnx, Arc::clone(&spec), device, threads, &replays)?;
-            Ok(Box::new(session) as Box<dyn Runner>)
+            Ok(Box::new(session.with_samples(Arc::clone(&samples))) as Box<dyn Runner>)
         })
     };
     // One that gives other outputs than it was exported with is never run for anyone.
@@ -77,15 +81,16 @@ pub(crate) fn open(
         let worst = golden::check(runner.as_mut(), spec, package.golden())?;
         Ok::<_, EngineError>((runner, worst))
     };
-    let none = GoldenCase::default();
-    let case = package.golden().cases.get(&spec.name).unwrap_or(&none);
     let joinable = joinable(spec);
-    let fits = |known: &&GraphCalibration| known.threads * known.workers <= plan.threads * plan.workers;
-    // One of a time before few streams could be stepped otherwise says nothing of that.
-    let whole = |known: &&GraphCalibration| !spec.is_step() || known.few.is_some();
-    let known = known.and_then(|known| known.graph(spec)).filter(fits).filter(whole);
+    let known = known.and_then(|known| {
+        let found = known.graph(spec, plan.threads * plan.workers);
+        let unused = |why: &&str| {
+            tracing::info!(model = %package.name(), graph = spec.name, why, "what was measured is not used");
+        };
+        found.inspect_err(unused).ok()
+    });
     let (first, worst) = checked(known.map_or(plan.threads, |known| known.threads))?;
-    let share = Share { spec, case, joinable, plan, config };
+    let share = Share { spec, samples: &samples, joinable, plan, config };
     let mut way = match known {
         Some(known) => {
             let few = known.few.unwrap_or_default();
@@ -136,7 +141,7 @@ impl Way {
 /// A graph and its share of the machine.
 struct Share<'a> {
     spec: &'a GraphSpec,
-    case: &'a GoldenCase,
+    samples: &'a Samples,
     joinable: bool,
     plan: &'a GraphPlan,
     config: &'a Config,
@@ -186,7 +191,7 @@ impl Share<'_> {
         let most = if step { slots.div_ceil(workers) } else { self.config.max_batch };
         let sizes = match runners.first_mut() {
             Some(first) if step || self.joinable => {
-                Sizes::probe(first.as_mut(), self.spec, self.case, most, self.config.batching)?
+                Sizes::probe(first.as_mut(), self.spec, self.samples, most, self.config.batching)?
             }
             _ => Sizes::single(),
         };
@@ -196,10 +201,9 @@ impl Share<'_> {
     /// Up to how many streams are better stepped by a session whose threads divide a step; 0 if it gives other bits
     /// than those side by side.
     fn few(&self, divided: &mut dyn Runner, apart: &mut Way) -> Result<usize, EngineError> {
-        let samples = Samples::new(self.spec, self.case)?;
         if let Some(single) = apart.runners.first_mut() {
             for size in apart.sizes.as_slice() {
-                if !alike(divided, single.as_mut(), &samples.batch(0, *size)?)? {
+                if !alike(divided, single.as_mut(), &self.samples.batch(0, *size)?)? {
                     tracing::warn!(
                         graph = self.spec.name,
                         size,
@@ -209,7 +213,7 @@ impl Share<'_> {
                 }
             }
         }
-        few(divided, &mut apart.runners, &apart.sizes, &samples)
+        few(divided, &mut apart.runners, &apart.sizes, self.samples)
     }
 
     /// For so many sessions side by side.
@@ -217,18 +221,13 @@ impl Share<'_> {
         let step = self.spec.is_step();
         let (most, crowd) = if step { (self.config.slots, STREAMS) } else { (self.config.max_batch, CROWD) };
         if step || self.joinable && most > 1 {
-            let samples = Samples::new(self.spec, self.case)?;
             let part = (crowd.min(most) / sessions.max(1)).max(1);
             let all = part * sessions;
-            let batch = |rows| samples.batch(0, rows);
+            let batch = |rows| self.samples.batch(0, rows);
             let crowd = (all <= most).then(|| batch(all)).transpose()?;
             return Ok(Trial { alone: batch(1)?, part: batch(part)?, crowd, step });
         }
-        let missing =
-            |name: &str| EngineError::Package(format!("{}: no golden input `{name}`", self.spec.name));
-        let input = |name: &String| self.case.inputs.get(name).cloned().ok_or_else(|| missing(name));
-        let inputs = self.spec.inputs.iter().map(|spec| input(&spec.name));
-        let alone: Vec<Tensor> = inputs.collect::<Result<_, _>>()?;
+        let alone = self.samples.whole();
         Ok(Trial { part: alone.clone(), alone, crowd: None, step })
     }
 }

@@ -33,7 +33,7 @@ fn every_order(test: impl Fn() + Send + Sync + Clone + 'static) {
     shuttle::check_pct(test, TRIES, CHANGES);
 }
 
-/// Doubles its input; fails at the runs that are told.
+/// Doubles its input; fails at the runs that are told, and does not survive that.
 struct Doubling {
     run: Arc<AtomicUsize>,
     bad: fn(usize) -> bool,
@@ -46,6 +46,10 @@ impl Runner for Doubling {
         }
         let x = inputs[0].as_f32().unwrap();
         Ok(vec![Tensor::f32([x.len()], x.iter().map(|v| v * 2.0).collect()).unwrap()])
+    }
+
+    fn survives(&self) -> bool {
+        false
     }
 }
 
@@ -212,6 +216,7 @@ fn steps(workers: usize, slots: usize, few: usize) -> Decoder {
         waiting: 4,
         // So that a stream is parked at every step.
         buffer: 1,
+        longest_run: Duration::from_secs(3600),
         threads: 1,
         turnstile: Arc::new(Turnstile::new(workers)),
         factory: Arc::new(|| Ok(Box::new(Counting))),

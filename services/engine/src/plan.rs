@@ -1,11 +1,16 @@
 //! Who computes where: threads and workers for each graph, as a pure function.
 
+use std::cmp::Reverse;
 use std::fmt;
 
 use crate::runtime::Device;
 
 /// Beyond this many threads graphs of our size gain little from one more.
 const THREADS_A_SESSION: usize = 4;
+/// Where that leaves cores over that would have nothing to do, a session has one less,
+const FEWEST_THREADS: usize = 3;
+/// or up to this many.
+const MOST_THREADS: usize = 7;
 
 /// A graph that wants to be served.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,14 +57,14 @@ impl Plan {
     /// Computes the plan. `parallelism` of 0 is taken for 1; a weight that is no positive number for the
     /// least.
     ///
-    /// On the CPU a session has up to four threads, since one session with all of a small machine's cores
-    /// was measured to match several with one each; a larger machine gets more workers. The heaviest graph
-    /// gets as many workers as can run at once, a lighter one in proportion, each at least one. On CUDA one
-    /// worker a graph feeds the device.
+    /// On the CPU a session has about four threads, since one session with all of a small machine's cores
+    /// was measured to match several with one each; a larger machine gets more workers. All cores are used up to
+    /// seven, and beyond that all but two at most. The heaviest graph gets as many workers as can run at once, a
+    /// lighter one in proportion, each at least one. On CUDA one worker a graph feeds the device.
     pub fn compute(parallelism: usize, device: Device, graphs: &[GraphLoad]) -> Self {
         let parallelism = parallelism.max(1);
         let threads = match device {
-            Device::Cpu => parallelism.min(THREADS_A_SESSION),
+            Device::Cpu => threads_a_session(parallelism),
             Device::Cuda(_) => 1,
         };
         let at_once = (parallelism / threads).max(1);
@@ -78,6 +83,13 @@ impl Plan {
             .collect();
         Self { device, parallelism, running: at_once * threads, graphs }
     }
+}
+
+/// The number that leaves the fewest of so many cores over; of several the one nearest to [`THREADS_A_SESSION`].
+fn threads_a_session(cores: usize) -> usize {
+    let each = cores.min(FEWEST_THREADS)..=cores.min(MOST_THREADS);
+    // Of equals the last, which is the smaller.
+    each.rev().max_by_key(|n| (cores / n * n, Reverse(n.abs_diff(THREADS_A_SESSION)))).unwrap_or(1)
 }
 
 impl fmt::Display for Plan {
@@ -118,9 +130,20 @@ mod tests {
         assert_eq!((workers, plan.running), (vec![4, 1], 16));
     }
 
+    #[test]
+    fn sessions_are_such_that_few_cores_are_left_over() {
+        let alone = |cores| {
+            let graph = Plan::compute(cores, Device::Cpu, &[load("a", false, 1.0)]).graphs.remove(0);
+            (graph.workers, graph.threads)
+        };
+        let few = [(1, 1), (1, 2), (1, 3), (1, 4), (1, 5), (2, 3), (1, 7), (2, 4), (3, 3), (2, 5)];
+        assert_eq!([1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map(alone), few);
+        assert_eq!([11, 12, 14, 16, 19, 64].map(alone), [(2, 5), (3, 4), (2, 7), (4, 4), (6, 3), (16, 4)]);
+    }
+
     proptest! {
         #[test]
-        fn no_plan_runs_more_threads_than_the_machine_has(
+        fn no_plan_runs_more_threads_than_the_machine_has_or_many_less(
             parallelism in 0_usize..300,
             cuda in any::<bool>(),
             weights in proptest::collection::vec((any::<bool>(), any::<f64>()), 0..20),
@@ -129,6 +152,8 @@ mod tests {
             let device = if cuda { Device::Cuda(0) } else { Device::Cpu };
             let plan = Plan::compute(parallelism, device, &graphs);
             prop_assert!(plan.running >= 1 && plan.running <= parallelism.max(1));
+            let over = parallelism.max(1) - plan.running;
+            prop_assert!(over == 0 || parallelism > 7 && over <= 2, "{over} of {parallelism} cores idle");
             for g in &plan.graphs {
                 prop_assert!(g.workers >= 1 && g.threads >= 1);
                 prop_assert!(g.workers * g.threads <= plan.running);

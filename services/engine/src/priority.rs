@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-/// Which of the requests that wait go first. Within a priority it is the earliest deadline.
+/// Which of the requests that wait go first. Within a priority it is the earliest deadline; one that is more than half a
+/// minute away counts as none, and of those the first that came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Priority {
     /// Before the others.

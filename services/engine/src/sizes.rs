@@ -20,8 +20,10 @@ pub enum Batching {
     Fast,
 }
 
-/// Fine enough that little is lost to padding.
-const CANDIDATES: [usize; 12] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64];
+/// Fine enough that little is lost to padding, and as many as a configuration may allow.
+const CANDIDATES: [usize; 24] = [
+    1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096,
+];
 
 /// A batch that takes longer than this makes everyone wait; larger ones are not tried.
 const LONG: Duration = Duration::from_millis(100);
@@ -76,7 +78,7 @@ impl Sizes {
         self.sizes.iter().copied().find(|s| *s >= rows).unwrap_or(self.max())
     }
 
-    /// Runs the graph at each size up to `max` on the golden inputs and keeps those that will do.
+    /// Runs the graph at each size up to `max` on its samples and keeps those that will do.
     ///
     /// A size is kept if every row has the bits that it has when run alone (unless `Fast`). Which of them is run
     /// when is decided by what they [cost](Sizes::costs). A step graph that computes a lone row otherwise than the
@@ -84,18 +86,17 @@ impl Sizes {
     pub(crate) fn probe(
         runner: &mut dyn Runner,
         spec: &GraphSpec,
-        case: &GoldenCase,
+        samples: &Samples,
         max: usize,
         batching: Batching,
     ) -> Result<Self, EngineError> {
-        let inputs = Samples::new(spec, case)?;
-        let sizes = Self::alike(runner, spec, &inputs, max, batching, 1)?;
+        let sizes = Self::alike(runner, spec, samples, max, batching, 1)?;
         if sizes.sizes.len() > 1 || !spec.is_step() || max < 4 {
             return Ok(sizes);
         }
         // Kernels treat one row in a way of its own, and all other sizes alike (ONNX Runtime's product of a matrix
         // and a vector, for one). Then a lone stream is run with a row of padding, so that streams can be joined.
-        let padded = Self::alike(runner, spec, &inputs, max, batching, 2)?;
+        let padded = Self::alike(runner, spec, samples, max, batching, 2)?;
         Ok(if padded.sizes.len() > 1 { padded } else { sizes })
     }
 
@@ -163,42 +164,52 @@ fn same(got: &[Tensor], alone: &[Vec<Tensor>], axes: &[usize], size: usize) -> R
     Ok(true)
 }
 
-/// Rows to try a graph with: those of the golden inputs, each time around a little smaller, so that no two
-/// are alike.
+/// Rows to try a graph with: those of the golden inputs, each time around a little smaller, so that they are not
+/// alike.
 pub(crate) struct Samples {
-    inputs: Vec<(Tensor, usize, bool)>,
+    /// Golden inputs, along which axis their rows lie, and whether these can be scaled.
+    inputs: Vec<(Tensor, Option<usize>, bool)>,
     golden_rows: usize,
 }
 
 impl Samples {
-    /// Those of a graph that takes batches.
+    /// Those of a graph.
     pub(crate) fn new(spec: &GraphSpec, case: &GoldenCase) -> Result<Self, EngineError> {
         let mut inputs = Vec::with_capacity(spec.inputs.len());
         let mut golden_rows = 1;
         for input in &spec.inputs {
             let missing = || EngineError::Package(format!("{}: no golden input `{}`", spec.name, input.name));
             let tensor = case.inputs.get(&input.name).ok_or_else(missing)?.clone();
-            let axis = input.batch_axis().ok_or_else(missing)?;
-            golden_rows = tensor.shape().get(axis).copied().unwrap_or(1).max(1);
+            let axis = input.batch_axis();
+            if let Some(rows) = axis.and_then(|axis| tensor.shape().get(axis)) {
+                golden_rows = (*rows).max(1);
+            }
             // What is scaled down must stay within the range.
             inputs.push((tensor, axis, input.range.is_none_or(|[lo, hi]| lo <= 0.0 && hi >= 0.0)));
         }
         Ok(Self { inputs, golden_rows })
     }
 
-    /// The rows `first..first + size`.
+    /// The golden inputs themselves.
+    pub(crate) fn whole(&self) -> Vec<Tensor> {
+        self.inputs.iter().map(|(tensor, ..)| tensor.clone()).collect()
+    }
+
+    /// The rows `first..first + size`, of a graph whose inputs all have rows.
     pub(crate) fn batch(&self, first: usize, size: usize) -> Result<Vec<Tensor>, EngineError> {
         let rows: Vec<usize> = (first..first + size).map(|r| r % self.golden_rows).collect();
         let mut batch = Vec::with_capacity(self.inputs.len());
         for (tensor, axis, scaled) in &self.inputs {
-            let picked = select(tensor, *axis, &rows)?;
+            let axis = axis.ok_or_else(|| EngineError::Package("an input without rows".into()))?;
+            let picked = select(tensor, axis, &rows)?;
             let (shape, data) = picked.into_parts();
             let data = match data {
                 atelier_package::TensorData::F32(mut v) if *scaled => {
                     let inner: usize = shape.iter().skip(axis + 1).product();
                     for (i, x) in v.iter_mut().enumerate() {
                         let row = first + (i / inner.max(1)) % size;
-                        *x *= 1.0 - (row / self.golden_rows) as f32 / 128.0;
+                        // However many there are, it is towards 0 and not beyond.
+                        *x *= 128.0 / (128 + row / self.golden_rows) as f32;
                     }
                     atelier_package::TensorData::F32(v)
                 }
@@ -234,7 +245,7 @@ mod tests {
         }
     }
 
-    fn spec() -> (GraphSpec, GoldenCase) {
+    fn spec() -> (GraphSpec, Samples) {
         let tensor = |name: &str| {
             atelier_package::TensorSpec::new(name, atelier_package::Dtype::F32, ["batch".into(), 1.into()])
         };
@@ -248,18 +259,33 @@ mod tests {
         };
         let mut case = GoldenCase::default();
         case.inputs.insert("x".into(), Tensor::f32([2, 1], vec![0.3, 0.7]).unwrap());
-        (spec, case)
+        let samples = Samples::new(&spec, &case).unwrap();
+        (spec, samples)
     }
 
     #[test]
     fn a_size_at_which_a_row_has_other_bits_is_not_used_unless_that_is_allowed() {
-        let (spec, case) = spec();
+        let (spec, samples) = spec();
         let sizes = |batching| {
             let mut runner = Rounding { wrong_from: 4 };
-            Sizes::probe(&mut runner, &spec, &case, 8, batching).unwrap().sizes
+            Sizes::probe(&mut runner, &spec, &samples, 8, batching).unwrap().sizes
         };
         assert_eq!(sizes(Batching::Exact), vec![1, 2, 3]);
         assert_eq!(sizes(Batching::Fast), vec![1, 2, 3, 4, 6, 8]);
+    }
+
+    #[test]
+    fn sizes_go_as_far_as_is_allowed_and_samples_stay_what_the_graph_takes() {
+        let (spec, samples) = spec();
+        let most = |max| {
+            let mut runner = Rounding { wrong_from: usize::MAX };
+            Sizes::probe(&mut runner, &spec, &samples, max, Batching::Exact).unwrap().max()
+        };
+        assert_eq!([1, 32, 100, 512].map(most), [1, 32, 96, 512]);
+        let many = samples.batch(0, 4096).unwrap();
+        let values = many[0].as_f32().unwrap();
+        assert!(values.iter().all(|x| *x > 0.0 && *x <= 0.7), "{values:?}");
+        assert!(values.iter().zip(&values[2..]).all(|(x, next)| next < x), "no row is as it was before");
     }
 
     /// A kernel that treats a lone row in a way of its own.
@@ -273,9 +299,9 @@ mod tests {
 
     #[test]
     fn a_lone_stream_is_padded_where_one_row_alone_has_bits_of_its_own_and_a_lone_request_is_not() {
-        let (mut spec, case) = spec();
+        let (mut spec, samples) = spec();
         let sizes = |spec: &GraphSpec, max| {
-            Sizes::probe(&mut Vector, spec, &case, max, Batching::Exact).unwrap().sizes
+            Sizes::probe(&mut Vector, spec, &samples, max, Batching::Exact).unwrap().sizes
         };
         assert_eq!(sizes(&spec, 8), vec![1]);
         spec.state.push(atelier_package::StatePair { input: "x".into(), output: "y".into() });

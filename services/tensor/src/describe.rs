@@ -1,7 +1,7 @@
 //! The server and its models, described.
 
 use atelier_chassis::ServiceError;
-use atelier_engine::{Device, GraphHandle};
+use atelier_engine::{Device, GraphHandle, GraphPlan, Plan};
 use atelier_package::{Dim, TensorSpec};
 use atelier_proto::inference as api;
 use atelier_proto::inference::model_instance_group::Kind;
@@ -15,14 +15,34 @@ use crate::parameters::{DEFAULT_PRIORITY, PRIORITY_LEVELS};
 const PLATFORM: &str = "onnxruntime_onnx";
 const BACKEND: &str = "onnxruntime";
 
-/// What the server says of itself, whichever role it is.
-pub(crate) fn server() -> api::ServerMetadataResponse {
+/// What the server says of itself, whichever role it is; of its plan once its models are loaded.
+pub(crate) fn server(plan: Option<&Plan>) -> api::ServerMetadataResponse {
     let extensions = ["model_configuration", "schedule_policy", "statistics", "parameters"];
+    let extensions = extensions.map(str::to_owned).into_iter();
     api::ServerMetadataResponse {
         name: "atelier".into(),
         version: env!("CARGO_PKG_VERSION").into(),
-        extensions: extensions.map(str::to_owned).to_vec(),
+        extensions: extensions.chain(plan.map(planned).into_iter().flatten()).collect(),
     }
+}
+
+/// Who computes where in this process, as extensions `atelier.KEY=VALUE`: the message has no other place for it, and
+/// clients pass over extensions that they do not know.
+fn planned(plan: &Plan) -> Vec<String> {
+    // A device that cannot be had is an error and never a run elsewhere, so this is what is in use.
+    let provider = match plan.device {
+        Device::Cpu => "CPUExecutionProvider",
+        Device::Cuda(_) => "CUDAExecutionProvider",
+    };
+    let process = [
+        format!("atelier.execution_provider={provider}"),
+        format!("atelier.device={}", plan.device),
+        format!("atelier.cores={}", plan.parallelism),
+        format!("atelier.threads={}", plan.running),
+    ];
+    let sessions =
+        |graph: &GraphPlan| format!("atelier.sessions.{}={}x{}", graph.name, graph.workers, graph.threads);
+    process.into_iter().chain(plan.graphs.iter().map(sessions)).collect()
 }
 
 /// The inputs and outputs of a model; `versions` are those that are loaded.

@@ -88,7 +88,8 @@ impl GrpcInferenceService for Tensors {
         &self,
         _: Request<api::ServerMetadataRequest>,
     ) -> Answer<api::ServerMetadataResponse> {
-        Ok(Response::new(describe::server()))
+        let plan = self.catalog.get().map(|catalog| catalog.engine.plan());
+        Ok(Response::new(describe::server(plan.as_ref())))
     }
 
     async fn model_metadata(
@@ -155,10 +156,12 @@ impl GrpcInferenceService for Tensors {
     }
 }
 
-/// Why nothing is loaded or unloaded on request.
+/// Why nothing is loaded or unloaded on request: the directory alone decides, so that all processes over it serve the
+/// same and come back from a restart as they were. Triton refuses both just so where it polls its repository
+/// (`--model-control-mode=poll`).
 fn fixed() -> ServiceError {
     ServiceError::unimplemented(
-        "models are not loaded or unloaded on request: they are served while their packages lie below --models, \
-         which is looked at every engine.reload_seconds",
+        "models are not loaded or unloaded on request: put the package into the directory of --models, as \
+         NAME/VERSION, or take it out of there; it is looked at every engine.reload_seconds (0: at the start alone)",
     )
 }

@@ -50,7 +50,7 @@ impl Stock {
         blocking(move || {
             let failed = |message: String| Failure::new(Exit::CannotServe, message);
             let engine = Engine::load(&self.engine, &self.packages).map_err(|e| failed(e.to_string()))?;
-            match (&engine.models()[..], engine.not_loaded()) {
+            match (&engine.models()[..], &engine.not_loaded()[..]) {
                 ([], [first, ..]) => Err(failed(format!(
                     "no package of {} could be loaded; the first, {}/{}: {}",
                     self.directory.display(),

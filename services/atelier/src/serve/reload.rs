@@ -2,7 +2,6 @@
 
 mod survey;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use atelier_engine::Engine;
 use atelier_package::{Kind, Repository};
 use tokio::task::JoinHandle;
 
-use survey::{Change, Id, Looks, Survey};
+use survey::{Change, Found, Id, Survey};
 
 /// What is looked after.
 #[derive(Debug)]
@@ -20,7 +19,7 @@ pub(super) struct Reload {
     period: Option<Duration>,
     grace: Duration,
     /// What was there before anything was loaded.
-    before: BTreeMap<Id, Looks>,
+    before: Found,
 }
 
 impl Reload {
@@ -68,17 +67,19 @@ impl Reload {
         for change in survey.compare(found) {
             match change {
                 Change::Load(id) => {
-                    let served = self.load(engine, &id).await;
+                    // It may have come while the packages were loaded that were there at the start.
+                    let served = serves(engine, &id) || self.load(engine, &id).await;
                     survey.tried(&id, served);
                 }
-                Change::Retire((name, version)) if engine.models().len() > 1 => {
+                Change::Retire((name, version)) => {
                     if let Err(error) = engine.retire(&name, version, self.grace).await {
                         tracing::warn!(model = %name, %version, %error, "a package is gone");
                     }
                 }
-                Change::Retire((name, version)) => {
+                Change::Last((name, version)) => {
                     tracing::error!(model = %name, %version, "the last package is gone; its model is served on");
                 }
+                Change::Forget((name, version)) => engine.forget(&name, version),
                 Change::Altered((name, version)) => {
                     let message = "a package that is served was altered; what was loaded is served on: \
                                    give what is new a new version";
@@ -94,6 +95,8 @@ impl Reload {
             (engine.clone(), self.directory.clone(), self.kinds.clone(), id.clone());
         let load = move || {
             let (name, version) = &id;
+            // What was said of it before it changed holds no longer.
+            engine.forget(name, *version);
             let package = match Repository::open(&directory, name, *version) {
                 Ok(package) => package,
                 Err(error) => {
@@ -116,6 +119,10 @@ impl Reload {
         };
         blocking(load).await.unwrap_or(false)
     }
+}
+
+fn serves(engine: &Engine, (name, version): &Id) -> bool {
+    engine.models().iter().any(|model| model.name() == name && model.version() == *version)
 }
 
 /// Not on a thread that others are served by; `None` where it panicked.

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use atelier_audio::Speech;
 use atelier_chassis::{Admin, Drained, Health, Metrics, Request, Response, ServeError, Server, ServerConfig};
@@ -196,13 +197,17 @@ pub(super) async fn run(domain: Domain, config: RoleConfig, admin: Admin) -> Res
     let (listener, _) = listen::bind(&format!("{} role", domain.name()), config.listen).await?;
     let (period, grace) = (config.engine.reload(), config.server.shutdown.drain);
     let reload = Reload::new(config.models.clone(), domain.kinds().to_vec(), period, grace);
-    let stock = Stock::open(config.models, domain.kinds().to_vec(), engine).await?;
     let (server, fill) = server(domain, &config.server, &admin.metrics);
     admin.probes.follow(server.health());
+    // Before packages are opened: to read large ones takes minutes, and whoever asks meanwhile whether the
+    // process is alive must have an answer.
     let serving = tokio::spawn(server.serve(listener, stop.clone().cancelled_owned()));
-    let engine = match stock.load().await {
-        Ok(engine) => engine,
-        Err(failure) => {
+    let opening = Stock::open(config.models, domain.kinds().to_vec(), engine);
+    let load = async { opening.await?.load().await };
+    let engine = match stop.run_until_cancelled(load).await {
+        None => stop::leave(ended(domain.name(), serving.await)),
+        Some(Ok(engine)) => engine,
+        Some(Err(failure)) => {
             // Nothing was served yet: whoever called was told that it is loading.
             serving.abort();
             return Err(failure);
@@ -215,7 +220,8 @@ pub(super) async fn run(domain: Domain, config: RoleConfig, admin: Admin) -> Res
     let ended = ended(domain.name(), serving.await);
     following.abort();
     reloading.inspect(JoinHandle::abort);
-    engine.shutdown(config.server.shutdown.drain).await;
+    // Whoever asked was answered or cut off: no more is waited for than the runs in progress.
+    engine.shutdown(Duration::ZERO).await;
     ended
 }
 

@@ -3,6 +3,8 @@
 use atelier_chassis::shutdown;
 use tokio_util::sync::CancellationToken;
 
+use crate::cli::failure::{Exit, Failure};
+
 /// The exit code of a process that SIGINT ended, as shells have it.
 const INTERRUPTED: i32 = 130;
 
@@ -19,4 +21,17 @@ pub(super) fn on_signal() -> CancellationToken {
         signal_hook::low_level::exit(INTERRUPTED);
     });
     stop
+}
+
+/// Ends the process while its models are still being loaded, on threads that cannot be told to stop. As above,
+/// without the clean-up of C libraries, which they are in the midst of.
+pub(super) fn leave(ended: Result<(), Failure>) -> ! {
+    let exit = match ended {
+        Ok(()) => Exit::Ok,
+        Err(failure) => {
+            failure.say();
+            failure.exit()
+        }
+    };
+    signal_hook::low_level::exit(exit as i32)
 }

@@ -38,14 +38,18 @@ pub(super) async fn run(config: UpConfig, admin: Admin) -> Result<(), Failure> {
     let kinds: Vec<Kind> = Domain::ALL.iter().flat_map(|domain| domain.kinds()).copied().collect();
     let (period, grace) = (config.engine.reload(), config.server.shutdown.drain);
     let reload = Reload::new(config.models.clone(), kinds.clone(), period, grace);
-    let stock = Stock::open(config.models.clone(), kinds, engine).await?;
+    let opening = Stock::open(config.models.clone(), kinds, engine);
+    let Some(stock) = stop.run_until_cancelled(opening).await else { stop::leave(Ok(())) };
+    let stock = stock?;
     let address = listen::public_url(sockets.gateway.1, config.server.tls.is_on());
     let mut fleet = Fleet::start(sockets, &config, &admin.metrics, &stop)?;
 
     admin.probes.follow(fleet.health.clone());
-    let engine = match stock.load().await {
-        Ok(engine) => engine,
-        Err(failure) => {
+    let engine = match stop.run_until_cancelled(stock.load()).await {
+        // A role that broke meanwhile has asked for it, too.
+        None => stop::leave(fleet.ended().await),
+        Some(Ok(engine)) => engine,
+        Some(Err(failure)) => {
             fleet.abort();
             return Err(failure);
         }
@@ -65,7 +69,8 @@ pub(super) async fn run(config: UpConfig, admin: Admin) -> Result<(), Failure> {
     }
     let ended = fleet.ended().await;
     following.iter().chain(&reloading).for_each(JoinHandle::abort);
-    engine.shutdown(config.server.shutdown.drain).await;
+    // Whoever asked was answered or cut off: no more is waited for than the runs in progress.
+    engine.shutdown(Duration::ZERO).await;
     ready.and(ended)
 }
 

@@ -1,6 +1,6 @@
 //! What the models of an engine do.
 
-use atelier_engine::{Activity, Device, Distribution, Engine, Model};
+use atelier_engine::{Activity, Device, Distribution, Engine};
 
 use super::{Exposition, Metrics};
 
@@ -16,25 +16,46 @@ fn collect(engine: &Engine, exposition: &mut Exposition) {
         &[],
         engine.not_loaded().len() as f64,
     );
+    let plan = engine.plan();
+    let device = plan.device.to_string();
+    let mut planned = |name, help, value: usize| {
+        let labels = [("provider", provider(plan.device)), ("device", &*device)];
+        exposition.gauge(name, help, &labels, value as f64);
+    };
+    planned("atelier_engine_cores", "Cores that the process may use for models.", plan.parallelism);
+    planned(
+        "atelier_engine_threads_limit",
+        "Threads that may compute at one time, in sum over all sessions.",
+        plan.running,
+    );
     for model in engine.models().iter() {
         let version = model.version().to_string();
-        let provider = provider(model);
         let labels = [("model", model.name().as_str()), ("version", &*version)];
         let [name, number] = labels;
         exposition.gauge(
             "atelier_engine_provider_info",
             "Always 1; the labels say on which execution provider a model runs.",
-            &[name, number, ("provider", provider), ("device", &model.device().to_string())],
+            &[name, number, ("provider", provider(model.device())), ("device", &model.device().to_string())],
             1.0,
         );
         for activity in model.activity() {
-            graph(&[name, number, ("graph", &activity.graph)], &activity, exposition);
+            let labels = [name, number, ("graph", &*activity.graph)];
+            let planned = format!("{}/{version}/{}", model.name(), activity.graph);
+            if let Some(planned) = plan.graphs.iter().find(|graph| graph.name == planned) {
+                exposition.gauge(
+                    "atelier_engine_session_threads",
+                    "Threads that each session of the graph computes with, of which there is one for each worker.",
+                    &labels,
+                    planned.threads as f64,
+                );
+            }
+            graph(&labels, &activity, exposition);
         }
     }
 }
 
-fn provider(model: &Model) -> &'static str {
-    match model.device() {
+fn provider(device: Device) -> &'static str {
+    match device {
         Device::Cpu => "cpu",
         Device::Cuda(_) => "cuda",
     }

@@ -1,4 +1,4 @@
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -15,18 +15,40 @@ struct Tame {
     orders: Arc<Mutex<Receiver<Order>>>,
     stop: Arc<Stopper>,
     frames: Witness,
+    warmed: Witness,
+    faults: Arc<Faults>,
 }
 
-/// Ends the run that is under way, as ONNX Runtime would between two nodes.
+/// What else the test can have go wrong.
+#[derive(Default)]
+struct Faults {
+    /// No session survives an error.
+    fragile: AtomicBool,
+    /// The next session that is warmed up fails.
+    cold: AtomicBool,
+}
+
+type Answer = Result<Vec<Tensor>, EngineError>;
+
+/// Ends the run that is under way, as ONNX Runtime would between two nodes; or as the test says.
 struct Stopper {
     orders: Sender<Order>,
     stopped: AtomicBool,
+    way: AtomicUsize,
 }
+
+const ENDS: usize = 0;
+const PANICS: usize = 1;
+const GOES_ON: usize = 2;
 
 impl Stop for Stopper {
     fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
-        self.orders.send(Order::Fail).unwrap();
+        match self.way.load(Ordering::SeqCst) {
+            GOES_ON => {}
+            PANICS => self.orders.send(Order::Panic).unwrap(),
+            _ => self.orders.send(Order::Fail).unwrap(),
+        }
     }
 
     fn reset(&self) -> bool {
@@ -64,6 +86,18 @@ impl Runner for Tame {
         Some(Arc::clone(&self.stop) as Arc<dyn Stop>)
     }
 
+    fn survives(&self) -> bool {
+        !self.faults.fragile.load(Ordering::SeqCst)
+    }
+
+    fn warm(&mut self, frame: Option<&mut Frame>) -> Result<(), EngineError> {
+        self.warmed.saw(frame.map_or(0, |frame| frame.rows()));
+        match self.faults.cold.swap(false, Ordering::SeqCst) {
+            true => Err(EngineError::Runtime("on purpose".into())),
+            false => Ok(()),
+        }
+    }
+
     fn record(&mut self) -> bool {
         true
     }
@@ -82,6 +116,9 @@ struct Bench {
     /// Sessions that were made, the first included.
     made: Arc<AtomicUsize>,
     frames: Witness,
+    warmed: Witness,
+    faults: Arc<Faults>,
+    stop: Arc<Stopper>,
 }
 
 impl Bench {
@@ -103,14 +140,25 @@ impl Bench {
         let orders_rx = Arc::new(Mutex::new(orders_rx));
         let repairs = Arc::new(AtomicBool::new(true));
         let made = Arc::new(AtomicUsize::new(0));
-        let stop = Arc::new(Stopper { orders: orders.clone(), stopped: AtomicBool::new(false) });
+        let (stopped, way) = (AtomicBool::new(false), AtomicUsize::new(ENDS));
+        let stop = Arc::new(Stopper { orders: orders.clone(), stopped, way });
         let count = Arc::clone(&made);
-        let frames = Witness::default();
-        let seen = frames.clone();
+        let (frames, warmed, faults) = (Witness::default(), Witness::default(), Arc::<Faults>::default());
+        let tame = {
+            let (stop, frames, warmed) = (Arc::clone(&stop), frames.clone(), warmed.clone());
+            let faults = Arc::clone(&faults);
+            move || Tame {
+                started: started_tx.clone(),
+                orders: Arc::clone(&orders_rx),
+                stop: Arc::clone(&stop),
+                frames: frames.clone(),
+                warmed: warmed.clone(),
+                faults: Arc::clone(&faults),
+            }
+        };
         let make = move || {
             count.fetch_add(1, Ordering::SeqCst);
-            let (orders, stop, frames) = (Arc::clone(&orders_rx), Arc::clone(&stop), seen.clone());
-            Tame { started: started_tx.clone(), orders, stop, frames }
+            tame()
         };
         let runners = (0..workers).map(|_| Box::new(make()) as Box<dyn Runner>).collect();
         let make = Mutex::new(make);
@@ -145,7 +193,7 @@ impl Bench {
             }),
         };
         let handle = GraphHandle::start(setup, runners).unwrap();
-        Self { handle, started, orders, repairs, made, frames }
+        Self { handle, started, orders, repairs, made, frames, warmed, faults, stop }
     }
 
     /// One whose runs may take so long.
@@ -159,10 +207,15 @@ impl Bench {
     }
 
     /// Sends a request off; its rows are `first`, `first + 1`, …
-    fn ask(&self, first: usize, rows: usize, within: Option<Duration>) -> tokio::task::JoinHandle<Reply> {
+    fn ask(&self, first: usize, rows: usize, within: Option<Duration>) -> tokio::task::JoinHandle<Answer> {
+        let deadline = within.map(|d| Instant::now() + d);
+        self.ask_on(first, rows, Terms { deadline, ..Terms::default() })
+    }
+
+    fn ask_on(&self, first: usize, rows: usize, terms: Terms) -> tokio::task::JoinHandle<Answer> {
         let handle = self.handle.clone();
         let x = Tensor::f32([rows], (first..first + rows).map(|x| x as f32).collect()).unwrap();
-        tokio::spawn(async move { handle.run(vec![x], within.map(|d| Instant::now() + d)).await })
+        tokio::spawn(async move { handle.run_on(vec![x], terms).await })
     }
 
     /// Waits until a batch is being run; how many rows it has, padding included.
@@ -193,7 +246,7 @@ impl Bench {
     }
 }
 
-fn values(reply: Result<Reply, tokio::task::JoinError>) -> Vec<f32> {
+fn values(reply: Result<Answer, tokio::task::JoinError>) -> Vec<f32> {
     reply.unwrap().unwrap().remove(0).into_f32().unwrap()
 }
 
@@ -306,7 +359,7 @@ async fn a_worker_without_a_session_keeps_nobody_waiting_whom_the_other_can_serv
     let bench = Bench::with_workers(2);
     bench.repairs.store(false, Ordering::SeqCst);
     let bad = bench.ask(1, 1, None);
-    bench.orders.send(Order::Fail).unwrap();
+    bench.orders.send(Order::Panic).unwrap();
     assert!(bad.await.unwrap().is_err());
     // Each waits longer than the last attempt of the broken one, which is therefore the first to be woken.
     for first in [2, 3, 4] {
@@ -324,21 +377,52 @@ async fn who_is_served_finds_frames_of_all_sizes_made_by_the_thread_that_runs_th
     let bench = Bench::new(64);
     let all = [1, 2, 4].map(|rows| ("test/1/double#0".to_owned(), rows));
     assert_eq!(bench.frames.seen(), all);
+    assert_eq!(bench.warmed.seen(), all, "and each was run");
     // Those of a new session too, before it takes any work.
     let bad = bench.ask(1, 1, None);
-    bench.orders.send(Order::Fail).unwrap();
+    bench.orders.send(Order::Panic).unwrap();
     assert!(bad.await.unwrap().is_err());
     let good = bench.ask(2, 2, None);
     bench.orders.send(Order::Go).unwrap();
     assert_eq!(values(good.await), [4.0, 6.0]);
     assert_eq!(bench.frames.seen(), all);
+    assert_eq!(bench.warmed.seen(), all);
     bench.finish();
 }
 
 #[tokio::test]
-async fn an_error_or_panic_fails_its_batch_and_the_next_is_served_by_a_new_session() {
+async fn before_anyone_is_served_every_worker_has_run_every_size() {
+    let bench = Bench::with_workers(3);
+    let mut warmed = bench.warmed.seen();
+    warmed.sort();
+    let all = [0, 1, 2].map(|worker| [1, 2, 4].map(|rows| (format!("test/1/double#{worker}"), rows)));
+    assert_eq!(warmed, all.concat());
+    bench.finish();
+}
+
+#[tokio::test]
+async fn a_higher_priority_goes_before_those_who_wait_longer() {
     let bench = Bench::new(64);
-    for order in [Order::Fail, Order::Panic] {
+    let first = bench.ask(0, 1, None);
+    bench.begun().await;
+    let waiting = bench.ask(10, 4, None);
+    bench.queued(2).await;
+    let high = bench.ask_on(20, 4, Terms { priority: crate::Priority::High, ..Terms::default() });
+    bench.queued(3).await;
+    bench.orders.send(Order::Go).unwrap();
+    bench.orders.send(Order::Go).unwrap();
+    assert_eq!(values(first.await), [0.0]);
+    assert_eq!(values(high.await), [40.0, 42.0, 44.0, 46.0]);
+    assert!(!waiting.is_finished());
+    bench.orders.send(Order::Go).unwrap();
+    assert_eq!(values(waiting.await), [20.0, 22.0, 24.0, 26.0]);
+    bench.finish();
+}
+
+#[tokio::test]
+async fn an_error_or_panic_fails_its_batch_and_the_next_is_served() {
+    let bench = Bench::new(64);
+    for (order, made) in [(Order::Fail, 1), (Order::Panic, 2)] {
         let bad = bench.ask(1, 1, None);
         bench.begun().await;
         let waiting = bench.ask(2, 1, None);
@@ -349,7 +433,69 @@ async fn an_error_or_panic_fails_its_batch_and_the_next_is_served_by_a_new_sessi
         bench.orders.send(Order::Go).unwrap();
         assert_eq!(values(waiting.await), [4.0]);
         assert_eq!(bench.handle.health(), Health::Ready);
+        assert_eq!(bench.made.load(Ordering::SeqCst), made, "only after a panic nobody knows what is left");
     }
+    bench.finish();
+}
+
+impl Bench {
+    async fn fails(&self) {
+        let bad = self.ask(1, 1, None);
+        self.orders.send(Order::Fail).unwrap();
+        assert!(matches!(bad.await.unwrap(), Err(EngineError::Runtime(_))));
+    }
+
+    /// The sizes that were run to try a session.
+    fn tried(&self) -> Vec<usize> {
+        self.warmed.seen().into_iter().map(|(_, rows)| rows).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_bad_request_again_and_again_costs_no_session_and_leaves_health_ready() {
+    let bench = Bench::new(64);
+    assert_eq!(bench.tried(), [1, 2, 4]);
+    for _ in 0..10 {
+        bench.fails().await;
+        assert_eq!(bench.handle.health(), Health::Ready);
+    }
+    assert_eq!(bench.made.load(Ordering::SeqCst), 1);
+    assert_eq!(bench.tried(), [1, 1, 1], "now and then the session is seen to do what it should");
+    bench.finish();
+}
+
+#[tokio::test]
+async fn a_session_that_fails_again_and_again_and_at_what_it_was_tried_with_is_made_anew() {
+    let bench = Bench::new(64);
+    bench.fails().await;
+    bench.fails().await;
+    bench.faults.cold.store(true, Ordering::SeqCst);
+    bench.fails().await;
+    let good = bench.ask(2, 1, None);
+    bench.orders.send(Order::Go).unwrap();
+    assert_eq!(values(good.await), [4.0]);
+    assert_eq!(bench.made.load(Ordering::SeqCst), 2);
+    assert_eq!(bench.handle.health(), Health::Ready);
+    bench.finish();
+}
+
+#[tokio::test]
+async fn where_an_error_may_last_each_costs_a_session_and_no_one_else_an_answer() {
+    let bench = Bench::new(64);
+    bench.faults.fragile.store(true, Ordering::SeqCst);
+    let first = bench.ask(0, 1, None);
+    bench.begun().await;
+    let (bad, good) = (bench.ask(7, 1, None), [bench.ask(1, 1, None), bench.ask(2, 1, None)]);
+    bench.queued(4).await;
+    for _ in 0..6 {
+        bench.orders.send(Order::Poison(7.0)).unwrap();
+    }
+    assert_eq!(values(first.await), [0.0]);
+    assert!(matches!(bad.await.unwrap(), Err(EngineError::Runtime(_))));
+    let [one, two] = good;
+    assert_eq!((values(one.await), values(two.await)), (vec![2.0], vec![4.0]));
+    assert!(bench.made.load(Ordering::SeqCst) > 2);
+    assert_eq!(bench.handle.stats().failed, 1);
     bench.finish();
 }
 
@@ -420,6 +566,47 @@ async fn a_run_that_nobody_waits_for_is_stopped_and_its_session_serves_on() {
     assert_eq!(values(next.await), [4.0]);
     assert_eq!(bench.made.load(Ordering::SeqCst), 1, "nothing was wrong with the session");
     assert_eq!(bench.handle.stats().failed, 0);
+    bench.finish();
+}
+
+#[tokio::test]
+async fn a_panic_in_a_run_that_was_stopped_costs_its_session_all_the_same() {
+    let bench = Bench::new(64);
+    bench.stop.way.store(PANICS, Ordering::SeqCst);
+    let gone = bench.ask(1, 1, None);
+    bench.begun().await;
+    let next = bench.ask(2, 1, None);
+    bench.queued(2).await;
+    gone.abort();
+    bench.begun().await;
+    bench.orders.send(Order::Go).unwrap();
+    assert_eq!(values(next.await), [4.0]);
+    assert_eq!(bench.made.load(Ordering::SeqCst), 2);
+    bench.finish();
+}
+
+#[tokio::test]
+async fn while_the_only_worker_is_stuck_callers_are_told_and_afterwards_served_again() {
+    let bench = Bench::with_longest_run(Duration::from_millis(20));
+    bench.stop.way.store(GOES_ON, Ordering::SeqCst);
+    let stuck = bench.ask(1, 1, None);
+    bench.begun().await;
+    let waiting = bench.ask(2, 1, None);
+    bench.queued(2).await;
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    bench.handle.tick();
+    assert!(matches!(stuck.await.unwrap(), Err(EngineError::Runtime(_))));
+    assert!(matches!(bench.ask(3, 1, None).await.unwrap(), Err(EngineError::Loading(_))));
+    assert_eq!((bench.handle.health(), bench.handle.stats().queued), (Health::Down, 1), "it may end yet");
+    bench.handle.tick();
+    assert!(matches!(waiting.await.unwrap(), Err(EngineError::Loading(_))));
+    bench.orders.send(Order::Fail).unwrap();
+    while bench.handle.health() != Health::Ready {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let good = bench.ask(4, 1, None);
+    bench.orders.send(Order::Go).unwrap();
+    assert_eq!(values(good.await), [8.0]);
     bench.finish();
 }
 

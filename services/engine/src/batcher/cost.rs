@@ -24,6 +24,10 @@ const WORTH: f64 = 0.03;
 /// above one after the other: they are done in a fraction of the time.
 const SPREAD: f64 = 0.1;
 
+/// Up to so many rows the cheapest ways are found anew after each batch; with as many times more, after as many batches:
+/// it takes the longer the larger batches may be.
+const PLANNED: usize = 64;
+
 /// The seconds that batches take, by their size.
 #[derive(Debug, Clone)]
 pub(crate) struct Costs {
@@ -31,6 +35,8 @@ pub(crate) struct Costs {
     sizes: Vec<(usize, Option<f64>)>,
     /// For 0, 1, … rows up to the largest size: the cheapest way to run them.
     best: Vec<Best>,
+    /// Measurements that are not in there yet.
+    since: usize,
 }
 
 /// The cheapest way to run some rows.
@@ -51,7 +57,7 @@ impl Costs {
         if sizes.is_empty() {
             sizes.push((1, None));
         }
-        let mut costs = Self { sizes, best: Vec::new() };
+        let mut costs = Self { sizes, best: Vec::new(), since: 0 };
         costs.plan();
         costs
     }
@@ -75,7 +81,10 @@ impl Costs {
                 None => None,
             };
         }
-        self.plan();
+        self.since += 1;
+        if self.since * PLANNED >= self.max() {
+            self.plan();
+        }
     }
 
     /// How many of so many waiting rows are best run now, at least 1 where any waits.
@@ -158,7 +167,7 @@ impl Costs {
                 ways.clone().find(enough).or(ways.clone().next_back()).map_or(rows, |(first, _)| first);
             best.push(Best { first, seconds });
         }
-        self.best = best;
+        (self.best, self.since) = (best, 0);
     }
 }
 
@@ -242,6 +251,16 @@ mod tests {
         costs.measured(3, Duration::from_millis(14));
         let eight = costs.time(8).as_secs_f64();
         assert!((eight - 0.018).abs() < 1e-9, "{eight}");
+    }
+
+    #[test]
+    fn the_cheapest_ways_to_run_large_batches_are_found_anew_now_and_then() {
+        let mut costs = costs(&[(1, 0.001), (256, 0.010)]);
+        let measured = [(); 4].map(|()| {
+            costs.measured(1, Duration::from_millis(2));
+            costs.time(1) > Duration::from_millis(1)
+        });
+        assert_eq!(measured, [false, false, false, true]);
     }
 
     #[test]

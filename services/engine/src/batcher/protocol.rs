@@ -20,7 +20,7 @@ pub(crate) struct Limits {
     pub(crate) requests: usize,
     /// Bytes that may be held by requests which wait or run. One request alone may exceed it.
     pub(crate) bytes: usize,
-    /// Workers that run batches at the same time.
+    /// Workers that run batches at the same time, as long as each has a session.
     pub(crate) workers: usize,
     /// A batch that runs for longer is given up.
     pub(crate) longest_run: Duration,
@@ -52,6 +52,10 @@ pub(crate) enum Event {
     Take,
     /// A batch is through.
     Done { batch: BatchId, ok: bool },
+    /// A worker has no session any more.
+    Lost,
+    /// It has one again.
+    Back,
     /// No more requests from here on.
     Drain,
     /// Give up what is there.

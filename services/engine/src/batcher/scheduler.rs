@@ -1,7 +1,7 @@
 //! Which rows run next: a pure state machine, without clocks, threads or channels.
 //!
-//! Requests wait in the order of their deadlines; those without one as if it were [`PATIENCE`] after they
-//! came, so that none waits for ever behind newer ones. A priority is worth [`PATIENCE`] in that order. A batch
+//! Requests wait in the order of their deadlines; those without one, or with a later one, as if it were [`PATIENCE`]
+//! after they came, so that none waits for ever behind newer ones. A priority is worth [`PATIENCE`] in that order. A batch
 //! is formed only when a worker asks for one (late binding), from what is there, as large as [`Costs`] say is
 //! cheapest: at once, or where a delay is allowed and rows are few, when the first of them has waited so long. Workers
 //! that have nothing to do share what is there, where that costs little more. A request of more rows than a batch holds
@@ -18,7 +18,7 @@ use super::cost::Costs;
 use super::protocol::{Action, BatchId, Event, Failure, Limits, Part, Ready, Refusal, Request, RequestId};
 use crate::Priority;
 
-/// The deadline by which a request without one is ordered.
+/// The deadline by which a request without one, or with a later one, is ordered.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The part of a caller's time that is kept for the answer's way back and for batches that take longer than the
@@ -72,6 +72,8 @@ pub(crate) struct Scheduler {
     queued_rows: usize,
     held_bytes: usize,
     next_batch: BatchId,
+    /// Workers that have a session.
+    live: usize,
     draining: bool,
 }
 
@@ -88,6 +90,7 @@ impl Scheduler {
             queued_rows: 0,
             held_bytes: 0,
             next_batch: 0,
+            live: limits.workers,
             draining: false,
         }
     }
@@ -103,6 +106,8 @@ impl Scheduler {
             Event::Tick => self.give_up_stuck(now, &mut actions),
             Event::Take => self.take(now, &mut actions),
             Event::Done { batch, ok } => self.done(now, batch, ok, &mut actions),
+            Event::Lost => self.live = self.live.saturating_sub(1),
+            Event::Back => self.live += 1,
             Event::Drain => self.draining = true,
             Event::Abort => {
                 for id in self.entries.keys().copied().collect::<Vec<_>>() {
@@ -146,6 +151,11 @@ impl Scheduler {
     /// Batches that were given up because they ran too long, and still do.
     pub(crate) fn stuck(&self) -> usize {
         self.batches.values().filter(|batch| batch.stuck).count()
+    }
+
+    /// Workers that have a session and are not stuck.
+    pub(crate) fn healthy(&self) -> usize {
+        self.live.saturating_sub(self.stuck())
     }
 
     /// Rows that wait for their first run.
@@ -194,25 +204,35 @@ impl Scheduler {
         let free_in = self.free_in(now);
         // Whoever can run at once is let in: it costs nobody anything, and a cost that was measured in a bad
         // moment is measured anew.
-        if ahead == 0 && self.batches.len() < self.limits.workers {
+        if ahead == 0 && self.idle() > 0 {
             return false;
         }
         let left = deadline.saturating_duration_since(now).mul_f64(1.0 - RESERVE);
         free_in + self.share(ahead) + self.costs.time(rows) >= left
     }
 
+    /// Workers that what waits is for: at least one, since whoever is without a session will be back.
+    fn able(&self) -> usize {
+        self.healthy().max(1)
+    }
+
+    /// How many of them run nothing.
+    fn idle(&self) -> usize {
+        self.able().saturating_sub(self.batches.values().filter(|batch| !batch.stuck).count())
+    }
+
     /// When a worker will have time.
     fn free_in(&self, now: Instant) -> Duration {
-        if self.batches.len() < self.limits.workers {
+        if self.idle() > 0 {
             return Duration::ZERO;
         }
         let left = |b: &Batch| (b.started + self.costs.time(b.rows)).saturating_duration_since(now);
-        self.batches.values().map(left).min().unwrap_or_default()
+        self.batches.values().filter(|batch| !batch.stuck).map(left).min().unwrap_or_default()
     }
 
     /// What rows cost, shared among the workers.
     fn share(&self, rows: usize) -> Duration {
-        self.costs.time(rows).checked_div(u32::try_from(self.limits.workers).unwrap_or(1)).unwrap_or(PATIENCE)
+        self.costs.time(rows) / u32::try_from(self.able()).unwrap_or(1)
     }
 
     fn take(&mut self, now: Instant, actions: &mut Vec<Action>) {
@@ -243,8 +263,7 @@ impl Scheduler {
 
     fn take_queued(&mut self) -> Vec<Part> {
         let mut parts: Vec<Part> = Vec::new();
-        let idle = self.limits.workers.saturating_sub(self.batches.len());
-        let share = self.costs.share(self.queued_rows, idle);
+        let share = self.costs.share(self.queued_rows, self.idle());
         let mut room = self.costs.rows_now(share);
         // A request is one answer: in parts it would have to be cheaper, where others need only be no dearer; or be run by
         // several workers at once.
@@ -357,12 +376,12 @@ impl Scheduler {
 /// The instant by which a request that comes now is ordered.
 fn rank(now: Instant, deadline: Option<Instant>, priority: Priority) -> Instant {
     let patient = now + PATIENCE;
-    let rank = deadline.unwrap_or(patient);
+    // Who says how long it can wait is not worse off than who does not, and a priority is worth the same to both.
+    let rank = deadline.map_or(patient, |deadline| deadline.min(patient));
     match priority {
         Priority::Normal => rank,
-        // Bounded, or a far deadline would make little of a priority.
-        Priority::High => rank.min(patient).checked_sub(PATIENCE).unwrap_or(now),
-        Priority::Low => rank.min(patient) + PATIENCE,
+        Priority::High => rank.checked_sub(PATIENCE).unwrap_or(now),
+        Priority::Low => rank + PATIENCE,
     }
 }
 

@@ -20,13 +20,17 @@ enum Op {
 
 fn op() -> impl Strategy<Value = Op> {
     let priority = prop_oneof![Just(Priority::High), Just(Priority::Normal), Just(Priority::Low)];
+    // Soon, about when one without a deadline is due, and long after that.
+    let within = prop_oneof![4 => 0_u64..60, 1 => 25_000_u64..35_000, 1 => 60_000_u64..600_000];
+    let deadline = proptest::option::of(within);
     prop_oneof![
-        40 => (1_usize..10, 0_usize..300, proptest::option::of(0_u64..60), priority)
+        40 => (1_usize..10, 0_usize..300, deadline, priority)
             .prop_map(|(rows, bytes, deadline, priority)| Op::Submit { rows, bytes, deadline, priority }),
         10 => (0_usize..100).prop_map(Op::Cancel),
         40 => Just(Op::Take),
         30 => (0_usize..4, proptest::bool::weighted(0.8)).prop_map(|(pick, ok)| Op::Done { pick, ok }),
         20 => (0_u64..20).prop_map(Op::Pass),
+        2 => (0_u64..40_000).prop_map(Op::Pass),
         1 => Just(Op::Drain),
         1 => Just(Op::Abort),
     ]
@@ -38,7 +42,8 @@ struct Seen {
     came: Instant,
     rows: usize,
     bytes: usize,
-    turn: (Instant, u64),
+    /// Who has the least goes first.
+    turn: (i64, u64),
     deadline: Option<Instant>,
     /// Rows that ran at least once.
     run: BTreeSet<usize>,
@@ -113,11 +118,14 @@ proptest! {
         delay in prop_oneof![Just(0), 1_u64..30],
         known in any::<bool>(),
     ) {
-        let limits = Limits { workers, delay: ms(delay), ..limits() };
+        // Time passes in large steps here, which says nothing of a run.
+        let longest_run = Duration::from_secs(1 << 32);
+        let limits = Limits { workers, delay: ms(delay), longest_run, ..limits() };
         let max = *sizes.last().unwrap();
         let seconds = |n: usize| known.then_some(3e-4 + n as f64 * 1e-3);
         let mut s = Scheduler::new(limits, Costs::new(sizes.into_iter().map(|n| (n, seconds(n)))));
-        let mut now = Instant::now();
+        let start = Instant::now();
+        let mut now = start;
         let mut world = World::default();
         let mut next = 0_u64;
         // After the random part everything left is run to its end; what holds the poisoned request fails.
@@ -133,8 +141,17 @@ proptest! {
                 }
                 Op::Submit { rows, bytes, deadline, priority } => {
                     next += 1;
+                    // Milliseconds since the start: whoever can wait for longer than half a minute, or does not say, is
+                    // due after that; half a minute sooner or later by its priority. Of equals the first.
+                    let patience = i64::try_from(deadline.unwrap_or(30_000).min(30_000)).unwrap();
+                    let came = i64::try_from((now - start).as_millis()).unwrap();
+                    let worth = match priority {
+                        Priority::High => -30_000,
+                        Priority::Normal => 0,
+                        Priority::Low => 30_000,
+                    };
+                    let turn = (came + patience + worth, next);
                     let deadline = deadline.map(|d| now + ms(d));
-                    let turn = (rank(now, deadline, priority), next);
                     let (run, running, finished) = Default::default();
                     world.seen.insert(next, Seen {
                         came: now, rows, bytes, turn, deadline, run, running, finished,

@@ -137,6 +137,17 @@ fn a_priority_goes_before_deadlines_and_within_it_they_count() {
 }
 
 #[test]
+fn who_can_wait_for_minutes_is_not_behind_those_who_do_not_say() {
+    let (mut s, t) = (Scheduler::new(limits(), batches_of(1)), Instant::now());
+    submit(&mut s, t, 1, 1, Some(t + 10 * PATIENCE));
+    submit(&mut s, t + ms(1), 2, 1, None);
+    submit(&mut s, t + ms(2), 3, 1, Some(t + 20 * PATIENCE));
+    s.step(t + ms(3), Event::Submit(request(4, 1, None, Priority::Low)));
+    let order: Vec<RequestId> = (0..4).map(|_| run_of(&s.step(t + ms(3), Event::Take)).1[0].0).collect();
+    assert_eq!(order, [1, 2, 3, 4]);
+}
+
+#[test]
 fn a_low_priority_does_not_wait_for_ever() {
     let (mut s, t) = (Scheduler::new(limits(), batches_of(1)), Instant::now());
     s.step(t, Event::Submit(request(1, 1, None, Priority::Low)));
@@ -232,6 +243,42 @@ fn a_deadline_that_cannot_be_met_is_refused_at_once() {
     assert!(submit(&mut s, t + ms(6), 5, 2, None).is_empty(), "that without a deadline comes after");
     assert_eq!(submit(&mut s, t + ms(6), 6, 2, Some(t + ms(43))), late(6));
     assert!(submit(&mut s, t + ms(6), 7, 2, Some(t + ms(44))).is_empty());
+}
+
+#[test]
+fn a_worker_without_a_session_or_with_a_run_without_end_shares_nothing_of_what_waits() {
+    let t = Instant::now();
+    let two = || Scheduler::new(Limits { workers: 2, ..limits() }, Costs::new([(1, Some(0.010))]));
+    let late = |id| vec![Action::Refuse { id, why: Refusal::Late }];
+    // Alone a worker is busy until 10, and with who waits until 20.
+    let mut s = two();
+    s.step(t, Event::Lost);
+    assert_eq!(s.healthy(), 1);
+    submit(&mut s, t, 1, 1, None);
+    run_of(&s.step(t, Event::Take));
+    assert_eq!(submit(&mut s, t, 2, 1, Some(t + ms(20))), late(2));
+    s.step(t, Event::Back);
+    assert_eq!(s.healthy(), 2);
+    assert!(submit(&mut s, t, 3, 1, Some(t + ms(20))).is_empty(), "the other one has time");
+    let mut s = two();
+    submit(&mut s, t, 1, 1, None);
+    run_of(&s.step(t, Event::Take));
+    let t = t + Duration::from_secs(61);
+    s.step(t, Event::Tick);
+    submit(&mut s, t, 2, 1, None);
+    run_of(&s.step(t, Event::Take));
+    assert_eq!((s.stuck(), s.healthy()), (1, 1));
+    assert_eq!(submit(&mut s, t, 3, 1, Some(t + ms(20))), late(3));
+    assert!(submit(&mut s, t, 4, 1, Some(t + ms(30))).is_empty());
+}
+
+#[test]
+fn while_no_worker_has_a_session_requests_are_taken_in_as_if_one_were_back_at_once() {
+    let (mut s, t) = (Scheduler::new(limits(), Costs::new([(1, Some(0.010))])), Instant::now());
+    s.step(t, Event::Lost);
+    assert_eq!(s.healthy(), 0);
+    assert!(submit(&mut s, t, 1, 1, Some(t + ms(20))).is_empty());
+    assert_eq!(submit(&mut s, t, 2, 1, Some(t + ms(21))).len(), 1, "and one after the other");
 }
 
 #[test]

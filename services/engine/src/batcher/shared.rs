@@ -15,7 +15,6 @@ use crate::EngineError;
 use crate::gauge::{Counter, Elapsed, Gauge, Held, Last};
 use crate::histogram::Histogram;
 use crate::runtime::stop::Stop;
-use crate::sync::atomic::AtomicUsize;
 use crate::sync::thread::JoinHandle;
 use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -26,10 +25,6 @@ pub(super) struct Shared {
     pub(super) work: Condvar,
     /// Told of the end. Workers without a session wait for it, who must not take the place of one that could work.
     pub(super) end: Condvar,
-    /// Workers whose session runs.
-    pub(super) healthy: AtomicUsize,
-    /// Workers whose session could not be made anew at once after a fault.
-    pub(super) broken: AtomicUsize,
     pub(super) workers: usize,
     pub(super) queued: Gauge,
     pub(super) running: Gauge,
@@ -87,16 +82,20 @@ pub(super) struct State {
     pub(super) next_id: RequestId,
     /// Workers that are there.
     pub(super) begun: usize,
+    /// Workers whose session could not be made anew at once after a fault.
+    pub(super) broken: usize,
     pub(super) draining: bool,
     pub(super) stop: bool,
 }
 
-pub(super) type Reply = Result<Vec<Tensor>, EngineError>;
+/// The outputs of a request by the rows that they are of, in the order in which they were computed.
+pub(super) type Parts = Vec<(Range<usize>, Vec<Tensor>)>;
+pub(super) type Reply = Result<Parts, EngineError>;
 
 /// A request that was taken in. Its permits live in here: they go when the request does.
 pub(super) struct Pending {
     pub(super) inputs: Arc<Vec<Tensor>>,
-    pub(super) done: Vec<(Range<usize>, Vec<Tensor>)>,
+    pub(super) done: Parts,
     pub(super) reply: oneshot::Sender<Reply>,
     /// The caller's, so that the log says which request it was.
     pub(super) span: tracing::Span,
@@ -136,6 +135,16 @@ impl Shared {
 
     pub(super) fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether every worker is without a session, and none is to be had at once, or in a run that does not end.
+    pub(super) fn none_serves(&self, state: &State) -> bool {
+        state.broken + state.scheduler.stuck() >= self.workers
+    }
+
+    /// What callers are told while [none serves](Self::none_serves).
+    pub(super) fn out_of_order(&self) -> EngineError {
+        EngineError::Loading(format!("{} is being rebuilt after a fault, or stuck in a run", self.setup.name))
     }
 
     /// Lets the scheduler take in an event and does what it says. Returns the job, if one is to be run.
@@ -204,7 +213,7 @@ impl Shared {
                         }
                         Failure::Aborted => {
                             self.counts.failed.add(1);
-                            EngineError::Loading(format!("{} is being rebuilt", self.setup.name))
+                            self.out_of_order()
                         }
                     };
                     state.reply(&self.setup.name, id, |_| Err(error));
@@ -213,7 +222,7 @@ impl Shared {
                     self.counts.answered.add(1);
                     self.counts.last_answer.now();
                     state.pending.get(&id).inspect(|p| self.counts.answered_time.add(p.submitted.elapsed()));
-                    state.reply(&self.setup.name, id, assemble);
+                    state.reply(&self.setup.name, id, Ok);
                 }
             }
         }
@@ -222,12 +231,7 @@ impl Shared {
 }
 
 impl State {
-    fn reply(
-        &mut self,
-        graph: &str,
-        id: RequestId,
-        answer: impl FnOnce(Vec<(Range<usize>, Vec<Tensor>)>) -> Reply,
-    ) {
+    fn reply(&mut self, graph: &str, id: RequestId, answer: impl FnOnce(Parts) -> Reply) {
         if let Some(Pending { done, reply, span, submitted, queued, .. }) = self.pending.remove(&id) {
             let answer = answer(done);
             let elapsed = submitted.elapsed();
@@ -244,7 +248,7 @@ impl State {
 }
 
 /// Puts the outputs of a request's parts together, in the order of its rows.
-fn assemble(mut parts: Vec<(Range<usize>, Vec<Tensor>)>) -> Result<Vec<Tensor>, EngineError> {
+pub(super) fn assemble(mut parts: Parts) -> Result<Vec<Tensor>, EngineError> {
     if parts.len() == 1 {
         return Ok(parts.pop().map(|(_, outputs)| outputs).unwrap_or_default());
     }

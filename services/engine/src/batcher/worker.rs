@@ -1,17 +1,16 @@
 //! The thread that owns a session of a stateless graph.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use atelier_package::Tensor;
 
 use super::protocol::{Event, Ready};
-use super::shared::{Job, Shared};
+use super::shared::{Job, Shared, State};
 use crate::EngineError;
-use crate::fault::{Rebuild, run_caught};
+use crate::fault::Rebuild;
 use crate::runtime::framed::Framed;
 use crate::runtime::session::Runner;
-use crate::sync::PoisonError;
-use crate::sync::atomic::Ordering;
+use crate::sync::{MutexGuard, PoisonError};
 
 /// Runs batches until the batcher is stopped and nothing is left to do.
 pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
@@ -20,8 +19,8 @@ pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
     let mut runner = match framed(shared, runner) {
         Ok(runner) => Some(runner),
         Err(error) => {
-            tracing::error!(graph = shared.setup.name, %error, "a session has no memory for its batches");
-            shared.healthy.fetch_sub(1, Ordering::AcqRel);
+            tracing::error!(graph = shared.setup.name, %error, "a session does not run what it was tried with");
+            shared.step(&mut shared.state(), Event::Lost);
             None
         }
     };
@@ -33,16 +32,14 @@ pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
             match rebuild.attempt(&shared.setup.name, make) {
                 Ok(fresh) => {
                     runner = Some(fresh);
-                    shared.healthy.fetch_add(1, Ordering::AcqRel);
-                    if std::mem::take(&mut broken) {
-                        shared.broken.fetch_sub(1, Ordering::AcqRel);
-                    }
+                    let mut state = shared.state();
+                    state.broken -= usize::from(std::mem::take(&mut broken));
+                    shared.step(&mut state, Event::Back);
                 }
                 Err(pause) => {
-                    if !std::mem::replace(&mut broken, true) {
-                        shared.broken.fetch_add(1, Ordering::AcqRel);
-                    }
-                    if wait_out(shared, pause) {
+                    let mut state = shared.state();
+                    state.broken += usize::from(!std::mem::replace(&mut broken, true));
+                    if wait_out(shared, state, pause) {
                         return;
                     }
                 }
@@ -54,7 +51,7 @@ pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
         }
         let pass = shared.setup.turnstile.pass(shared.setup.threads);
         // Only now that it can run at once is the batch formed: until here others could still join it.
-        let stop = session.runner().stop();
+        let stop = session.stop();
         let job = {
             let mut state = shared.state();
             if state.scheduler.ready(Instant::now()) != Ready::Now {
@@ -79,6 +76,7 @@ pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
         let computed = started.elapsed();
         shared.counts.computed_time.add(computed.saturating_mul(requests));
         drop(running);
+        let mut lost = false;
         let ok = match result {
             Ok(outputs) => {
                 rebuild.succeeded();
@@ -99,28 +97,53 @@ pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
                 true
             }
             // It was stopped because nobody waits for it; nothing is wrong with the session.
-            Err(_) if stopped => false,
+            Err(_) if stopped && !session.panicked() => false,
             Err(e) => {
                 tracing::error!(graph = shared.setup.name, error = %e, requests = job.parts.len(), "a batch failed");
-                // Dropped and made anew: nobody knows what state it is in.
-                runner = None;
-                shared.healthy.fetch_sub(1, Ordering::AcqRel);
+                lost = !survives(shared, session, &mut rebuild);
+                if lost && job.parts.len() > 1 {
+                    rebuild.excuse();
+                }
                 false
             }
         };
-        shared.step(&mut shared.state(), Event::Done { batch: job.batch, ok });
+        let mut state = shared.state();
+        shared.step(&mut state, Event::Done { batch: job.batch, ok });
+        if lost {
+            shared.step(&mut state, Event::Lost);
+        }
+        drop(state);
+        if lost {
+            // Dropped and made anew: nobody knows what state it is in.
+            runner = None;
+        }
         if !ok {
-            // Its halves may be run by any worker, and this one has no session now.
+            // Its halves may be run by any worker, and this one may have no session now.
             shared.work.notify_all();
         }
     }
 }
 
-/// A session for this thread.
+/// Whether a session is run on after a run that failed: where it cannot have suffered, as long as it does what it was
+/// tried with. So nobody who asks for what cannot be computed takes it from the others.
+fn survives(shared: &Shared, session: &mut Framed, rebuild: &mut Rebuild) -> bool {
+    if !session.survives() || !rebuild.suspects() {
+        return session.survives();
+    }
+    let setup = &shared.setup;
+    let _pass = setup.turnstile.pass(setup.threads);
+    let smallest = setup.sizes.as_slice().first().copied().filter(|_| setup.joinable);
+    let tried = session.warm(&setup.spec, smallest);
+    tried.inspect_err(|error| tracing::error!(graph = setup.name, %error, "a session is broken")).is_ok()
+}
+
+/// A session for this thread, which has run all that it will be run at.
 fn framed(shared: &Shared, runner: Box<dyn Runner>) -> Result<Framed, EngineError> {
     let (setup, mut framed) = (&shared.setup, Framed::new(runner));
     if setup.joinable {
         framed.record(&setup.spec, setup.sizes.as_slice())?;
+    } else {
+        framed.warm(&setup.spec, None)?;
     }
     Ok(framed)
 }
@@ -143,9 +166,8 @@ fn wait_for_work(shared: &Shared) -> bool {
 }
 
 /// Waits before the next attempt at a session; true when the batcher is stopped meanwhile.
-fn wait_out(shared: &Shared, pause: std::time::Duration) -> bool {
-    let mut state = shared.state();
-    if shared.broken.load(Ordering::Acquire) == shared.workers {
+fn wait_out(shared: &Shared, mut state: MutexGuard<'_, State>, pause: Duration) -> bool {
+    if shared.none_serves(&state) {
         // Nobody is there to serve what waits: say so now rather than at its deadline.
         shared.step(&mut state, Event::Abort);
     }
@@ -160,7 +182,7 @@ fn run(shared: &Shared, runner: &mut Framed, job: &Job) -> Result<Vec<Vec<Tensor
     if !setup.joinable {
         let mut outputs = Vec::with_capacity(1);
         for (_, _, inputs) in &job.parts {
-            outputs.push(run_caught(runner.runner(), inputs)?);
+            outputs.push(runner.run_alone(inputs)?);
         }
         return Ok(outputs);
     }

@@ -1,30 +1,88 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
 
 use atelier_package::{Dtype, StatePair, Tensor, TensorSpec};
 
+use super::lane::Lane;
 use super::*;
 use crate::runtime::frame::Frame;
+use crate::runtime::stop::Stop;
 use crate::runtime::witness::Witness;
 
-/// Counts in its state; its logits are the count and the batch size, which is negative if threads divide it. Fails when
-/// the test says so.
+/// Counts in its state; its logits are the count, the batch size, which is negative if threads divide it, and 0. Fails
+/// when it is told, and on poison.
 struct Counting {
-    fail: Arc<AtomicUsize>,
+    orders: Arc<Orders>,
     divided: bool,
     takes: Duration,
+    stopper: Arc<Stopper>,
+}
+
+/// What the runners of a bench are told, and what they tell.
+#[derive(Default)]
+pub(super) struct Orders {
+    next: AtomicUsize,
+    /// No session can be made anew.
+    pub(super) no_repairs: AtomicBool,
+    /// Lets a run end that hears of no stop.
+    pub(super) release: AtomicBool,
+    /// A run hangs.
+    pub(super) hangs: AtomicBool,
+    /// Sessions that were made, the first ones included.
+    pub(super) made: AtomicUsize,
     frames: Witness,
+    warmed: Witness,
 }
 
 const FINE: usize = 0;
-const FAIL: usize = 1;
-const PANIC: usize = 2;
+pub(super) const FAIL: usize = 1;
+pub(super) const PANIC: usize = 2;
+/// Hang until it is stopped.
+pub(super) const HANG: usize = 3;
+/// Hang, stopped or not.
+pub(super) const DEAF: usize = 4;
+
+/// The token that no step with it survives.
+pub(super) const POISON: i64 = 2;
+
+#[derive(Default)]
+struct Stopper(AtomicBool);
+
+impl Stop for Stopper {
+    fn stop(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    fn reset(&self) -> bool {
+        self.0.swap(false, Ordering::SeqCst)
+    }
+}
+
+impl Counting {
+    fn hang_until(&self, over: &AtomicBool) {
+        self.orders.hangs.store(true, Ordering::SeqCst);
+        while !over.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.orders.hangs.store(false, Ordering::SeqCst);
+    }
+}
 
 impl Runner for Counting {
     fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
-        match self.fail.swap(FINE, Ordering::SeqCst) {
-            FAIL => return Err(EngineError::Runtime("on purpose".into())),
+        let failed = || Err(EngineError::Runtime("on purpose".into()));
+        match self.orders.next.swap(FINE, Ordering::SeqCst) {
+            FAIL => return failed(),
             PANIC => panic!("by accident"),
+            HANG => {
+                self.hang_until(&self.stopper.0);
+                return failed();
+            }
+            DEAF => self.hang_until(&self.orders.release),
             _ => {}
+        }
+        if inputs[0].as_i64().unwrap().contains(&POISON) {
+            return failed();
         }
         let count: Vec<f32> = inputs[1].as_f32().unwrap().iter().map(|x| x + 1.0).collect();
         let rows = count.len();
@@ -32,22 +90,27 @@ impl Runner for Counting {
         if !self.takes.is_zero() {
             std::thread::sleep(self.takes);
         }
-        let logits = count.iter().flat_map(|x| [*x, shown]).collect();
-        Ok(vec![Tensor::f32([rows, 2], logits).unwrap(), Tensor::f32([1, rows, 1], count).unwrap()])
+        let logits = count.iter().flat_map(|x| [*x, shown, 0.0]).collect();
+        Ok(vec![Tensor::f32([rows, 3], logits).unwrap(), Tensor::f32([1, rows, 1], count).unwrap()])
     }
 
-    fn record(&mut self) -> bool {
-        true
+    fn stop(&self) -> Option<Arc<dyn Stop>> {
+        Some(Arc::clone(&self.stopper) as Arc<dyn Stop>)
+    }
+
+    fn warm(&mut self, frame: Option<&mut Frame>) -> Result<(), EngineError> {
+        self.orders.warmed.saw(frame.map_or(0, |frame| frame.rows()));
+        Ok(())
     }
 
     fn frame(&mut self, spec: &GraphSpec, rows: usize) -> Result<Frame, EngineError> {
-        self.frames.frame(spec, rows)
+        self.orders.frames.frame(spec, rows)
     }
 }
 
 /// Steps until the test lets it end; says what it counted.
-struct Walker {
-    steps: usize,
+pub(super) struct Walker {
+    pub(super) steps: usize,
 }
 
 impl Cursor for Walker {
@@ -64,45 +127,74 @@ impl Cursor for Walker {
     }
 }
 
-struct Bench {
-    decoder: Decoder,
-    fail: Arc<AtomicUsize>,
-    repairs: Arc<AtomicBool>,
-    frames: Witness,
+/// Holds its worker up in its only step until the test lets go: so those who come meanwhile begin together.
+struct Gate(mpsc::Receiver<()>);
+
+impl Cursor for Gate {
+    type Chunk = ();
+
+    fn first(&mut self) -> i64 {
+        0
+    }
+
+    fn advance(&mut self, _logits: &[f32]) -> Result<Step<()>, EngineError> {
+        let _ = self.0.recv();
+        Ok(Step::Done { emit: None })
+    }
+}
+
+pub(super) struct Bench {
+    pub(super) decoder: Decoder,
+    pub(super) orders: Arc<Orders>,
+}
+
+/// What a bench is like, but for its slots and sizes.
+pub(super) struct Like {
+    pub(super) workers: usize,
+    /// Up to so many streams are stepped by a session whose threads divide a step.
+    pub(super) few: usize,
+    /// What a step takes.
+    pub(super) takes: Duration,
+    pub(super) longest_run: Duration,
+}
+
+impl Default for Like {
+    fn default() -> Self {
+        Self { workers: 1, few: 0, takes: Duration::ZERO, longest_run: Duration::from_secs(3600) }
+    }
 }
 
 impl Bench {
-    fn new(slots: usize, sizes: &[usize]) -> Self {
-        Self::with_workers(1, slots, sizes)
+    pub(super) fn new(slots: usize, sizes: &[usize]) -> Self {
+        Self::like(slots, sizes, &Like::default())
     }
 
-    fn with_workers(workers: usize, slots: usize, sizes: &[usize]) -> Self {
-        Self::with_divided(workers, slots, sizes, 0, Duration::ZERO)
+    pub(super) fn with_workers(workers: usize, slots: usize, sizes: &[usize]) -> Self {
+        Self::like(slots, sizes, &Like { workers, ..Like::default() })
     }
 
-    /// Up to `few` streams are stepped by a session whose threads divide a step. A step takes so long.
-    fn with_divided(workers: usize, slots: usize, sizes: &[usize], few: usize, takes: Duration) -> Self {
-        let fail = Arc::new(AtomicUsize::new(FINE));
-        let repairs = Arc::new(AtomicBool::new(true));
-        let frames = Witness::default();
+    pub(super) fn like(slots: usize, sizes: &[usize], like: &Like) -> Self {
+        let Like { workers, few, takes, longest_run } = *like;
+        let orders = Arc::new(Orders::default());
         let state = |name: &str| TensorSpec::new(name, Dtype::F32, [1.into(), "batch".into(), 1.into()]);
         let spec = GraphSpec {
             name: "step".into(),
             file: "step.onnx".into(),
             sha256: String::new(),
             inputs: vec![TensorSpec::new("token", Dtype::I64, ["batch".into()]), state("h")],
-            outputs: vec![TensorSpec::new("logits", Dtype::F32, ["batch".into(), 2.into()]), state("h_next")],
+            outputs: vec![TensorSpec::new("logits", Dtype::F32, ["batch".into(), 3.into()]), state("h_next")],
             state: vec![StatePair { input: "h".into(), output: "h_next".into() }],
             ..GraphSpec::default()
         };
         let made = |divided| -> Factory {
-            let (fail, allowed, frames) = (Arc::clone(&fail), Arc::clone(&repairs), frames.clone());
-            Arc::new(move || match allowed.load(Ordering::SeqCst) {
-                true => {
-                    let (fail, frames) = (Arc::clone(&fail), frames.clone());
-                    Ok(Box::new(Counting { fail, divided, takes, frames }))
+            let orders = Arc::clone(&orders);
+            Arc::new(move || match orders.no_repairs.load(Ordering::SeqCst) {
+                true => Err(EngineError::Runtime("no".into())),
+                false => {
+                    orders.made.fetch_add(1, Ordering::SeqCst);
+                    let (orders, stopper) = (Arc::clone(&orders), Arc::default());
+                    Ok(Box::new(Counting { orders, divided, takes, stopper }))
                 }
-                false => Err(EngineError::Runtime("no".into())),
             })
         };
         let setup = Setup {
@@ -113,6 +205,7 @@ impl Bench {
             slots,
             waiting: 4,
             buffer: 4,
+            longest_run,
             threads: 1,
             turnstile: Arc::new(Turnstile::new(workers)),
             factory: made(false),
@@ -121,29 +214,70 @@ impl Bench {
         let runners = |divided, count| (0..count).map(|_| made(divided)().unwrap()).collect();
         let companions = runners(true, if few > 0 { workers } else { 0 });
         let decoder = Decoder::start(setup, runners(false, workers), companions).unwrap();
-        Self { decoder, fail, repairs, frames }
+        Self { decoder, orders }
     }
 
-    fn walk(&self, steps: usize) -> Stream<(f32, f32)> {
+    /// Says how the next run goes.
+    pub(super) fn order(&self, way: usize) {
+        self.orders.next.store(way, Ordering::SeqCst);
+    }
+
+    pub(super) fn walk(&self, steps: usize) -> Stream<(f32, f32)> {
         self.decoder.stream(Walker { steps }, None).unwrap()
     }
 
+    /// The same, read by somebody.
+    pub(super) fn walks(&self, steps: usize) -> tokio::task::JoinHandle<Result<Vec<f32>, EngineError>> {
+        tokio::spawn(counts(self.walk(steps)))
+    }
+
     /// Streams that stand still until they are read from.
-    async fn parked(&self, streams: usize, in_slots: usize) -> Vec<Stream<(f32, f32)>> {
+    pub(super) async fn parked(&self, streams: usize, in_slots: usize) -> Vec<Stream<(f32, f32)>> {
         let streams = (0..streams).map(|_| self.walk(50)).collect();
         // Each fills its buffer of 4, and holds one more.
-        let steps = |bench: &Self| bench.decoder.stats().steps;
-        while self.decoder.stats().slots_used != in_slots || steps(self) < 4 * in_slots as u64 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        self.until("they stand still", |stats| {
+            stats.slots_used == in_slots && stats.steps >= 4 * in_slots as u64
+        })
+        .await;
         streams
     }
 
-    fn active(&self) -> Vec<usize> {
+    /// Holds the worker up until something is sent.
+    pub(super) async fn gate(&self) -> mpsc::Sender<()> {
+        let (open, gate) = mpsc::channel();
+        let before = self.decoder.stats().iterations;
+        let mut gate = self.decoder.stream(Gate(gate), None).unwrap();
+        self.until("the gate is closed", |stats| stats.iterations > before).await;
+        tokio::spawn(async move { gate.next().await });
+        open
+    }
+
+    pub(super) async fn until(&self, what: &str, is_so: impl Fn(DecoderStats) -> bool) {
+        self.wait(what, || is_so(self.decoder.stats())).await;
+    }
+
+    /// Until a run hangs.
+    pub(super) async fn hangs(&self) {
+        self.wait("a run hangs", || self.orders.hangs.load(Ordering::SeqCst)).await;
+    }
+
+    pub(super) async fn is_well(&self) {
+        self.wait("it is well", || self.decoder.health() == Health::Ready).await;
+    }
+
+    pub(super) async fn wait(&self, what: &str, is_so: impl Fn() -> bool) {
+        let end = Instant::now() + Duration::from_secs(60);
+        while !is_so() {
+            assert!(Instant::now() < end, "never came: {what}: {:?}", self.decoder.stats());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    pub(super) fn active(&self) -> Vec<usize> {
         self.decoder.shared.state().desks.each_active()
     }
 
-    fn finish(self) {
+    pub(super) fn finish(self) {
         self.decoder.stop();
         let stats = self.decoder.stats();
         assert_eq!((stats.slots_used, stats.waiting), (0, 0), "a gauge leaks");
@@ -152,7 +286,7 @@ impl Bench {
 }
 
 /// Its counts, and how many of its steps were divided.
-async fn divided(mut stream: Stream<(f32, f32)>) -> Result<(Vec<f32>, usize), EngineError> {
+pub(super) async fn divided(mut stream: Stream<(f32, f32)>) -> Result<(Vec<f32>, usize), EngineError> {
     let (mut out, mut divided) = (Vec::new(), 0);
     while let Some(chunk) = stream.next().await {
         let (count, size) = chunk?;
@@ -162,7 +296,7 @@ async fn divided(mut stream: Stream<(f32, f32)>) -> Result<(Vec<f32>, usize), En
     Ok((out, divided))
 }
 
-async fn counts(mut stream: Stream<(f32, f32)>) -> Result<Vec<f32>, EngineError> {
+pub(super) async fn counts(mut stream: Stream<(f32, f32)>) -> Result<Vec<f32>, EngineError> {
     let mut out = Vec::new();
     while let Some(chunk) = stream.next().await {
         out.push(chunk?.0);
@@ -170,7 +304,7 @@ async fn counts(mut stream: Stream<(f32, f32)>) -> Result<Vec<f32>, EngineError>
     Ok(out)
 }
 
-fn upto(steps: usize) -> Vec<f32> {
+pub(super) fn upto(steps: usize) -> Vec<f32> {
     (1..=steps).map(|x| x as f32).collect()
 }
 
@@ -186,7 +320,7 @@ async fn a_slot_begins_anew_for_every_stream_that_gets_it() {
 #[tokio::test]
 async fn more_streams_than_a_batch_holds_all_get_through() {
     let bench = Bench::new(4, &[1, 2, 3]);
-    let streams: Vec<_> = (0..4).map(|_| tokio::spawn(counts(bench.walk(50)))).collect();
+    let streams: Vec<_> = (0..4).map(|_| bench.walks(50)).collect();
     for stream in streams {
         assert_eq!(stream.await.unwrap().unwrap(), upto(50));
     }
@@ -214,7 +348,8 @@ async fn streams_go_to_the_worker_with_the_fewest_and_never_are_there_more_than_
 
 #[tokio::test]
 async fn few_streams_are_stepped_together_by_threads_that_divide_a_step_and_more_side_by_side() {
-    let bench = Bench::with_divided(2, 8, &[1, 2, 4], 2, Duration::from_millis(1));
+    let like = Like { workers: 2, few: 2, takes: Duration::from_millis(1), ..Like::default() };
+    let bench = Bench::like(8, &[1, 2, 4], &like);
     let two: Vec<_> = (0..2).map(|_| tokio::spawn(divided(bench.walk(60)))).collect();
     for stream in two {
         assert_eq!(stream.await.unwrap().unwrap(), (upto(60), 60));
@@ -231,17 +366,6 @@ async fn few_streams_are_stepped_together_by_threads_that_divide_a_step_and_more
         assert_eq!(got, upto(200));
         // Of those that came first some of their steps, and the last of whoever is left.
         assert!(divided < 150, "{divided} of 200 steps");
-    }
-    bench.finish();
-}
-
-#[tokio::test]
-async fn a_divided_step_that_fails_ends_its_streams_and_the_next_are_served_the_same_way() {
-    let bench = Bench::with_divided(2, 4, &[1, 2], 2, Duration::ZERO);
-    for way in [FAIL, PANIC] {
-        bench.fail.store(way, Ordering::SeqCst);
-        assert!(matches!(counts(bench.walk(3)).await, Err(EngineError::Runtime(_))));
-        assert_eq!(divided(bench.walk(9)).await.unwrap(), (upto(9), 9));
     }
     bench.finish();
 }
@@ -283,13 +407,12 @@ async fn a_cursor_is_dropped_when_its_stream_is_over_though_nobody_has_read_it()
 #[tokio::test]
 async fn many_streams_that_come_at_once_are_all_served_by_several_workers() {
     serves_many(Bench::with_workers(3, 6, &[1, 2])).await;
-    serves_many(Bench::with_divided(3, 6, &[1, 2], 2, Duration::ZERO)).await;
+    serves_many(Bench::like(6, &[1, 2], &Like { workers: 3, few: 2, ..Like::default() })).await;
 }
 
 async fn serves_many(bench: Bench) {
     for _ in 0..50 {
-        let streams: Vec<_> =
-            (1..=10).map(|steps| (steps, tokio::spawn(counts(bench.walk(steps))))).collect();
+        let streams: Vec<_> = (1..=10).map(|steps| (steps, bench.walks(steps))).collect();
         for (steps, stream) in streams {
             assert_eq!(stream.await.unwrap().unwrap(), upto(steps));
         }
@@ -298,91 +421,16 @@ async fn serves_many(bench: Bench) {
 }
 
 #[tokio::test]
-async fn a_worker_that_has_no_session_leaves_the_streams_to_the_others() {
-    let bench = Bench::with_workers(2, 4, &[1, 2]);
-    bench.repairs.store(false, Ordering::SeqCst);
-    let streams = bench.parked(2, 2).await;
-    assert_eq!(bench.active(), [1, 1]);
-    bench.fail.store(FAIL, Ordering::SeqCst);
-    let mut ends = Vec::new();
-    for stream in streams {
-        ends.push(counts(stream).await);
-    }
-    assert!(ends.contains(&Ok(upto(50))), "{ends:?}");
-    assert!(ends.iter().any(|end| matches!(end, Err(EngineError::Runtime(_)))), "{ends:?}");
-    assert_ne!(bench.decoder.health(), Health::Ready);
-    let streams: Vec<_> = (0..4).map(|_| tokio::spawn(counts(bench.walk(9)))).collect();
-    for stream in streams {
-        assert_eq!(stream.await.unwrap().unwrap(), upto(9));
-    }
-    bench.repairs.store(true, Ordering::SeqCst);
-    while bench.decoder.health() != Health::Ready {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    bench.finish();
-}
-
-#[tokio::test]
-async fn a_step_that_fails_or_panics_ends_its_streams_and_the_next_are_served() {
-    let bench = Bench::new(2, &[1, 2]);
-    for way in [FAIL, PANIC] {
-        // Parked with full buffers, both; they go on together once they are read from.
-        let streams = [bench.walk(50), bench.walk(50)];
-        while !bench.decoder.stats().steps.is_multiple_of(8) || bench.decoder.stats().slots_used != 2 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        bench.fail.store(way, Ordering::SeqCst);
-        let mut ends = Vec::new();
-        for stream in streams {
-            ends.push(counts(stream).await);
-        }
-        // Whoever was in the step that failed has an error; the other went on.
-        let failed = ends.iter().filter(|e| matches!(e, Err(EngineError::Runtime(_)))).count();
-        let whole = ends.iter().filter(|e| **e == Ok(upto(50))).count();
-        assert!(failed >= 1 && failed + whole == 2, "{ends:?}");
-        assert_eq!(counts(bench.walk(3)).await.unwrap(), upto(3));
-        assert_eq!(bench.decoder.health(), Health::Ready);
-        // The next round begins at a multiple of 8 again.
-        let off = bench.decoder.stats().steps % 8;
-        if off != 0 {
-            counts(bench.walk(8 - off as usize)).await.unwrap();
-        }
-    }
-    bench.finish();
-}
-
-#[tokio::test]
-async fn streams_find_frames_of_all_sizes_made_by_the_thread_that_steps_them() {
+async fn every_size_is_run_once_by_the_thread_that_steps_before_it_takes_a_stream() {
     let bench = Bench::new(2, &[1, 2]);
     let all = [1, 2].map(|rows| ("test/1/step".to_owned(), rows));
-    assert_eq!(bench.frames.seen(), all);
-    // Those of a new session too, before it takes any step.
-    bench.fail.store(FAIL, Ordering::SeqCst);
+    let seen = || [&bench.orders.frames, &bench.orders.warmed].map(Witness::seen);
+    assert_eq!(seen(), [all.to_vec(), all.to_vec()]);
+    // By a new session too.
+    bench.order(PANIC);
     counts(bench.walk(3)).await.unwrap_err();
     assert_eq!(counts(bench.walk(3)).await.unwrap(), upto(3));
-    assert_eq!(bench.frames.seen(), all);
-    bench.finish();
-}
-
-#[tokio::test]
-async fn while_no_session_can_be_made_streams_are_told_and_afterwards_served_again() {
-    let bench = Bench::new(1, &[1]);
-    bench.repairs.store(false, Ordering::SeqCst);
-    bench.fail.store(FAIL, Ordering::SeqCst);
-    assert!(matches!(counts(bench.walk(3)).await, Err(EngineError::Runtime(_))));
-    while bench.decoder.health() == Health::Ready {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    let told = match bench.decoder.stream(Walker { steps: 3 }, None) {
-        Ok(stream) => counts(stream).await.unwrap_err(),
-        Err(e) => e,
-    };
-    assert!(matches!(told, EngineError::Loading(_)), "{told:?}");
-    bench.repairs.store(true, Ordering::SeqCst);
-    while bench.decoder.health() != Health::Ready {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    assert_eq!(counts(bench.walk(3)).await.unwrap(), upto(3));
+    assert_eq!(seen(), [all.to_vec(), all.to_vec()]);
     bench.finish();
 }
 

@@ -10,9 +10,9 @@ pub(super) struct Desk {
     pub(super) active: usize,
     /// It is in a step, and looks around after it.
     pub(super) stepping: bool,
-    /// It has no session after a fault.
+    /// It has no session after a fault, or is in a step that takes too long.
     pub(super) out: bool,
-    /// It could not have another at once.
+    /// It could not have another at once, or the step does not end.
     pub(super) broken: bool,
 }
 
@@ -47,7 +47,7 @@ impl Desks {
         self.desks.iter().filter(|desk| !desk.out).count()
     }
 
-    /// Whether there is no session, and none to be had at once.
+    /// Whether nobody takes steps, nor will at once.
     pub(super) fn all_broken(&self) -> bool {
         self.desks.iter().all(|desk| desk.broken)
     }
@@ -57,7 +57,7 @@ impl Desks {
         self.desks.get_mut(worker).map(change).unwrap_or_default()
     }
 
-    /// Whether the next that waits is this worker's. Of those that have a session it is one that has the fewest
+    /// Whether the next that waits is this worker's. Of those that are not out it is one that has the fewest
     /// streams, or, while there are few, the one that has the most (of equals the first).
     pub(super) fn is_next(&self, worker: usize) -> bool {
         let Some(own) = self.desks.get(worker) else { return false };

@@ -22,6 +22,17 @@ pub(crate) enum Readiness {
     Gone,
 }
 
+impl Readiness {
+    /// How a stream ends that is over.
+    pub(crate) fn end(self) -> Option<EngineError> {
+        match self {
+            Self::Go | Self::Parked => None,
+            Self::Expired => Some(EngineError::DeadlineExceeded),
+            Self::Gone => Some(EngineError::Cancelled),
+        }
+    }
+}
+
 /// What a stream's next step is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Onward {
@@ -43,8 +54,6 @@ pub(crate) trait Lane: Send {
     fn advance(&mut self, logits: &[f32]) -> Result<Onward, EngineError>;
     /// Whether it can go on. One that is parked says so to its client, who wakes the worker.
     fn readiness(&self, now: Instant) -> Readiness;
-    /// Whether its client is gone.
-    fn is_gone(&self) -> bool;
     /// When it must be over.
     fn deadline(&self) -> Option<Instant>;
     /// Tells the client how it ended.
@@ -133,10 +142,6 @@ impl<C: Cursor> Lane for TypedLane<C> {
         // Looked at again after the flag is up: else a client that took a chunk in between would not know
         // that somebody waits for it to say so.
         if self.chunks.capacity() > 0 { Readiness::Go } else { Readiness::Parked }
-    }
-
-    fn is_gone(&self) -> bool {
-        self.chunks.is_closed()
     }
 
     fn deadline(&self) -> Option<Instant> {

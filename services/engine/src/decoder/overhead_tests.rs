@@ -75,6 +75,7 @@ async fn overhead_of_a_step_beside_the_bare_graph() {
             slots: streams,
             waiting: 1,
             buffer: ROUNDS,
+            longest_run: Duration::from_secs(60),
             threads: 1,
             turnstile: Arc::new(Turnstile::new(1)),
             factory,

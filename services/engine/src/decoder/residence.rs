@@ -8,6 +8,8 @@ pub(super) struct Residence {
     place: Option<Place>,
     /// The slot of each row, none where it forgot its state since.
     rows: Vec<Option<usize>>,
+    /// The next step was begun with them there.
+    begun: bool,
 }
 
 impl Residence {
@@ -22,7 +24,7 @@ impl Residence {
     pub(super) fn leave(&mut self, slots: &[(usize, i64)], place: Place) {
         self.rows.clear();
         self.rows.extend(slots.iter().map(|(slot, _)| Some(*slot)));
-        self.place = Some(place);
+        (self.place, self.begun) = (Some(place), false);
     }
 
     /// What a slot left is not wanted any more.
@@ -35,14 +37,20 @@ impl Residence {
         self.rows.iter().enumerate().filter_map(|(row, slot)| slot.map(|slot| (row, slot)))
     }
 
-    /// A step begins with the states that are there, if there are any, and writes over them.
+    /// A step begins with the states that are there, if there are any.
     pub(super) fn begin(&mut self) -> bool {
-        self.place.take().is_some()
+        self.begun = self.place.is_some();
+        self.begun
+    }
+
+    /// The frame of a step that began with the states there, and has not left any since.
+    pub(super) fn begun(&self) -> Option<Place> {
+        self.place.filter(|_| self.begun)
     }
 
     /// No frame holds a state any more: they were taken out, or lost.
     pub(super) fn clear(&mut self) {
-        self.place = None;
+        (self.place, self.begun) = (None, false);
         self.rows.clear();
     }
 }
@@ -66,6 +74,18 @@ mod tests {
         }
         assert_eq!(residence.elsewhere(&picked, Place { rows: 4, ..HERE }), Some(HERE));
         assert_eq!(residence.elsewhere(&picked, Place { session: Which::Divided, ..HERE }), Some(HERE));
+    }
+
+    #[test]
+    fn a_step_that_began_with_states_in_its_frame_is_known_until_it_leaves_them() {
+        let mut residence = Residence::default();
+        assert!(!residence.begin());
+        assert_eq!(residence.begun(), None);
+        residence.leave(&[(1, 7)], HERE);
+        assert!(residence.begun().is_none() && residence.begin());
+        assert_eq!(residence.begun(), Some(HERE));
+        residence.leave(&[(1, 7)], HERE);
+        assert_eq!(residence.begun(), None);
     }
 
     #[test]

@@ -34,10 +34,32 @@ impl Sessions {
         Self { own: Framed::new(own), divided: divided.map(Framed::new) }
     }
 
-    /// To be called once by the worker that steps with them.
+    fn all(&mut self) -> impl Iterator<Item = &mut Framed> {
+        std::iter::once(&mut self.own).chain(&mut self.divided)
+    }
+
+    /// To be called once by the worker that steps with them, before it does: all sizes of each are run once.
     pub(super) fn record(&mut self, setup: &Setup) -> Result<(), EngineError> {
-        let all = std::iter::once(&mut self.own).chain(&mut self.divided);
-        all.into_iter().try_for_each(|framed| framed.record(&setup.spec, setup.sizes.as_slice()))
+        self.all().try_for_each(|framed| framed.record(&setup.spec, setup.sizes.as_slice()))
+    }
+
+    /// Whether a run ended in panic.
+    pub(super) fn panicked(&mut self) -> bool {
+        self.all().any(|framed| framed.panicked())
+    }
+
+    /// Whether they are run on after a step that failed: where they cannot have suffered, as long as they do what they
+    /// are known to do. No frame holds a state any more.
+    pub(super) fn survive(&mut self, setup: &Setup, rebuild: &mut Rebuild) -> bool {
+        let survive = self.all().all(|framed| framed.survives());
+        if !survive || !rebuild.suspects() {
+            return survive;
+        }
+        let divided = setup.divided.as_ref().map_or(0, |divided| divided.threads);
+        let _pass = setup.turnstile.pass(setup.threads.max(divided));
+        let smallest = setup.sizes.as_slice().first().copied();
+        let tried = self.all().try_for_each(|framed| framed.warm(&setup.spec, smallest));
+        tried.inspect_err(|error| tracing::error!(graph = setup.name, %error, "a session is broken")).is_ok()
     }
 
     /// New ones after a fault, or how long to wait before the next attempt.

@@ -127,8 +127,12 @@ impl StepShape {
     }
 
     /// Whether the graph can be given this token. One that it has no row for would fail the whole batch.
-    pub(crate) fn has(&self, token: i64) -> bool {
-        usize::try_from(token).is_ok_and(|t| t < self.tokens)
+    pub(super) fn check(&self, token: i64) -> Result<(), EngineError> {
+        if usize::try_from(token).is_ok_and(|t| t < self.tokens) {
+            return Ok(());
+        }
+        let last = self.tokens.saturating_sub(1);
+        Err(EngineError::invalid("token", format!("is {token}, but the model has tokens 0 to {last}")))
     }
 }
 

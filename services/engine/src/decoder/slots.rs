@@ -131,6 +131,18 @@ impl Slots {
         Ok(())
     }
 
+    /// The frame of a step that came to nothing, and that states must be [recovered](Self::recover) from.
+    pub(super) fn begun(&self) -> Option<Place> {
+        self.residence.begun()
+    }
+
+    /// After a step that came to nothing: its slots remember what they did before. Nothing else was changed by it.
+    pub(super) fn recover(&mut self, spec: &GraphSpec, frame: &mut Frame) -> Result<(), EngineError> {
+        // Handed over once more they are where the step before left them.
+        frame.carry(spec, self.shape.states.iter().map(|state| (state.input, state.output)))?;
+        self.settle(frame)
+    }
+
     /// Takes the states out of the frame that they were left in.
     pub(super) fn settle(&mut self, frame: &Frame) -> Result<(), EngineError> {
         for (state, values) in self.shape.states.iter().zip(&mut self.states) {
@@ -152,8 +164,8 @@ fn broken() -> EngineError {
     EngineError::Runtime("a tensor of a step has another shape than its graph".into())
 }
 
-/// Which of the slots that can go on take the next step: at most `room`, those that have taken the fewest
-/// steps since they came first (of equals the one in the lower slot). In the order of the slots.
+/// Which of the slots that can go on take the next step: at most `room`, those that were served the fewest steps first
+/// (of equals the one in the lower slot). In the order of the slots.
 pub(crate) fn pick(ready: &mut Vec<(usize, u64)>, room: usize) {
     if ready.len() > room {
         ready.sort_unstable_by_key(|(slot, served)| (*served, *slot));
@@ -241,10 +253,6 @@ mod tests {
             Readiness::Go
         }
 
-        fn is_gone(&self) -> bool {
-            false
-        }
-
         fn deadline(&self) -> Option<Instant> {
             None
         }
@@ -317,7 +325,9 @@ mod tests {
     #[test]
     fn a_token_that_the_graph_does_not_have_is_noticed() {
         let shape = StepShape::of(&spec()).unwrap();
-        assert!(shape.has(0) && shape.has(4) && !shape.has(5) && !shape.has(-1));
+        assert!(shape.check(0).is_ok() && shape.check(4).is_ok());
+        let told = [5, -1].map(|token| shape.check(token).unwrap_err().to_string());
+        assert_eq!(told, [5, -1].map(|token| format!("token: is {token}, but the model has tokens 0 to 4")));
     }
 
     /// What a step does to a slot's six numbers in the oracle, and to each row of a frame.
@@ -326,11 +336,16 @@ mod tests {
     }
 
     proptest! {
-        /// Whichever slots go on, forget and change frames: a step begins with what the slot's last one left.
+        /// Whichever slots go on, forget, change frames and fail: a step begins with what the slot's last one left.
         #[test]
         fn no_state_is_lost_or_mixed_up(
             steps in proptest::collection::vec(
-                (proptest::collection::btree_set(0_usize..4, 1..4), 0_usize..2, proptest::option::of(0_usize..4)),
+                (
+                    proptest::collection::btree_set(0_usize..4, 1..4),
+                    0_usize..2,
+                    proptest::option::of(0_usize..4),
+                    proptest::bool::weighted(0.2),
+                ),
                 1..40,
             )
         ) {
@@ -339,7 +354,7 @@ mod tests {
             let mut oracle = [[0.0_f32; 6]; 4];
             let sessions = [Which::Own, Which::Divided];
             let mut frames: Vec<(Place, Frame)> = Vec::new();
-            for (token, (picked, session, forgotten)) in (1_i64..).zip(steps) {
+            for (token, (picked, session, forgotten, fails)) in (1_i64..).zip(steps) {
                 let picked: Vec<_> = picked.into_iter().map(|slot| (slot, token)).collect();
                 let place = Place { session: sessions[session], rows: picked.len().next_power_of_two() };
                 if let Some(left) = slots.elsewhere(&picked, place) {
@@ -362,9 +377,17 @@ mod tests {
                 let next = Tensor::f32([2, place.rows, 3], next).unwrap();
                 let logits = Tensor::f32([place.rows, 5], vec![0.0; 5 * place.rows]).unwrap();
                 frame.set_outputs(&[logits, next]).unwrap();
-                slots.scatter(&picked, place, frame).unwrap();
-                for (slot, _) in &picked {
-                    oracle[*slot].iter_mut().for_each(|x| *x = stepped(*x, token));
+                if fails {
+                    // Whatever it has written by then.
+                    if let Some(at) = slots.begun() {
+                        prop_assert_eq!(at, place);
+                        slots.recover(&spec, frame).unwrap();
+                    }
+                } else {
+                    slots.scatter(&picked, place, frame).unwrap();
+                    for (slot, _) in &picked {
+                        oracle[*slot].iter_mut().for_each(|x| *x = stepped(*x, token));
+                    }
                 }
                 if let Some(slot) = forgotten {
                     slots.reset(slot).unwrap();

@@ -62,7 +62,7 @@ impl<T> Stream<T> {
             ready!(timer.as_mut().poll(cx));
             self.end = None;
             self.chunks.close();
-            self.shared.wake();
+            self.shared.left();
             return Poll::Ready(Some(Err(EngineError::DeadlineExceeded)));
         }
         Poll::Pending
@@ -82,7 +82,7 @@ impl<T> Drop for Stream<T> {
         self.chunks.close();
         // At its end there is nothing to free.
         if self.end.is_some() {
-            self.shared.wake();
+            self.shared.left();
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The dimensions of a graph that was not made for us, in the words of a package.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use atelier_package::{Dim, TensorSpec};
 
@@ -71,10 +71,12 @@ pub(super) fn along_a_batch(inputs: &[Declared], fixed: &BTreeMap<String, usize>
 
 /// The inputs with their open dimensions by names of their own, none of which is "batch": nothing is joined.
 pub(super) fn as_they_are(inputs: &[Declared], fixed: &BTreeMap<String, usize>) -> Vec<TensorSpec> {
+    let all: BTreeSet<String> = inputs.iter().flat_map(names).collect();
+    let number = |name: &String| all.iter().position(|known| known == name).unwrap_or_default();
     let of = |(place, input): (usize, &Declared)| {
         let dim = |(axis, open): (usize, &Open)| match (open.fixed(fixed), open) {
             (Some(size), _) => Dim::Fixed(size),
-            (None, Open::Named(name)) => Dim::Symbol(symbol(name)),
+            (None, Open::Named(name)) => Dim::Symbol(symbol(name, number(name))),
             (None, _) => Dim::Symbol(format!("input{place}_axis{axis}")),
         };
         TensorSpec::new(&input.name, input.dtype, input.open.iter().enumerate().map(dim))
@@ -82,16 +84,23 @@ pub(super) fn as_they_are(inputs: &[Declared], fixed: &BTreeMap<String, usize>) 
     inputs.iter().enumerate().map(of).collect()
 }
 
-/// A dimension's name as a package writes it. Different names stay different.
-fn symbol(name: &str) -> String {
+/// The most characters that a package takes in a dimension's name, and how many are kept of one that has more.
+const LONGEST: usize = 64;
+const KEPT: usize = 32;
+
+/// A dimension's name as a package writes it. Different names, which have different numbers, stay different.
+fn symbol(name: &str, number: usize) -> String {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let text: String = name
-        .chars()
-        .map(|c| if plain(c) { c.to_string() } else { format!("_{:x}", u32::from(c)) })
-        .take(16)
-        .collect();
+    // Between strokes, so that it is plain where what stands for a character ends.
+    let written = |c: char| if plain(c) { c.to_string() } else { format!("_{:x}_", u32::from(c)) };
+    let text: String = name.chars().map(written).collect();
     // What is left as it was must not be taken for the batch.
-    format!("dim_{text}")
+    let whole = format!("dim_{text}");
+    if whole.len() <= LONGEST {
+        return whole;
+    }
+    let kept: String = text.chars().take(KEPT).collect();
+    format!("dim{number}_{kept}")
 }
 
 /// Sizes for every open dimension of some inputs, no two of them equal.
@@ -134,7 +143,7 @@ impl Sizes {
 /// show. What was equal to the size of one dimension of the inputs in both is that; what was the same in both is
 /// fixed; the rest is open by a name of its own.
 pub(super) fn derive(
-    output: &str,
+    place: usize,
     open: &[Open],
     (sizes, one): (&Sizes, &[usize]),
     (others, two): (&Sizes, &[usize]),
@@ -150,7 +159,7 @@ pub(super) fn derive(
         (Open::Fixed(size), _) => Dim::Fixed(*size),
         (_, Some(name)) => Dim::Symbol(name.clone()),
         (_, None) if a == b => Dim::Fixed(*a),
-        (_, None) => Dim::Symbol(format!("of_{}_axis{axis}", symbol(output))),
+        (_, None) => Dim::Symbol(format!("output{place}_axis{axis}")),
     };
     open.iter().zip(one.iter().zip(two)).enumerate().map(dim).collect()
 }
@@ -195,7 +204,22 @@ mod tests {
     fn what_is_not_joined_has_names_that_a_package_takes_and_never_batch() {
         let inputs = [declared("x", &[(-1, "batch"), (-1, "Höhe+1"), (-1, ""), (4, "")])];
         let specs = as_they_are(&inputs, &BTreeMap::new());
-        assert_eq!(texts(&specs), ["[dim_batch, dim__48_f6he_2b1, input0_axis2, 4]"]);
+        assert_eq!(texts(&specs), ["[dim_batch, dim__48__f6_he_2b_1, input0_axis2, 4]"]);
+    }
+
+    #[test]
+    fn different_names_stay_different_in_a_package_however_long_they_are() {
+        let long = "sequence_length_of_the_left_input".repeat(4);
+        let (one, two, cyrillic) = (format!("{long}1"), format!("{long}2"), "ж".repeat(40));
+        let long = [one.as_str(), two.as_str(), cyrillic.as_str()];
+        let short = ["_a", "\u{5fa}", "5fa", "_5fa_", "DIM", "dim"];
+        let names = [&long[..], &short[..]].concat();
+        let dims: Vec<(i64, &str)> = names.iter().map(|name| (-1, *name)).collect();
+        let [spec] = &as_they_are(&[declared("x", &dims)], &BTreeMap::new())[..] else { panic!("one input") };
+        let symbols: BTreeSet<String> = spec.shape.iter().map(ToString::to_string).collect();
+        assert_eq!(symbols.len(), names.len(), "{symbols:?}");
+        let package = toml::to_string(spec).unwrap();
+        assert_eq!(&toml::from_str::<TensorSpec>(&package).unwrap(), spec, "{package}");
     }
 
     #[test]
@@ -204,8 +228,8 @@ mod tests {
         let [one, two] = Sizes::two(&specs, 3);
         assert_eq!((one.of(&specs[0].shape), two.of(&specs[0].shape)), (vec![3, 48], vec![4, 64]));
         let open = [Open::Unnamed, Open::Named("l".into()), Open::Unnamed, Open::Unnamed, Open::Fixed(2)];
-        let dims = derive("Y", &open, (&one, &[3, 48, 10, 96, 2]), (&two, &[4, 64, 10, 128, 2]));
+        let dims = derive(1, &open, (&one, &[3, 48, 10, 96, 2]), (&two, &[4, 64, 10, 128, 2]));
         let dims: Vec<String> = dims.iter().map(ToString::to_string).collect();
-        assert_eq!(dims, ["batch", "dim_l", "10", "of_dim__59_axis3", "2"]);
+        assert_eq!(dims, ["batch", "dim_l", "10", "output1_axis3", "2"]);
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use atelier_package::{Bindings, Dim, Dtype, GraphSpec, Tensor, TensorData, TensorSpec};
-use ort::ep::ArenaExtendStrategy;
 use ort::ep::cuda::ConvAlgorithmSearch;
+use ort::ep::{ArbitrarilyConfigurableExecutionProvider, ArenaExtendStrategy};
 use ort::session::builder::SessionBuilder;
 use ort::session::{Session, SessionInputValue, SessionOutputs};
 use ort::value::{Outlet, TensorElementType, TensorRef, ValueType};
@@ -17,6 +17,7 @@ use super::frame::Frame;
 use super::stop::{Stop, StopOptions};
 use super::{Device, Runtime, cuda_graph, gpu};
 use crate::EngineError;
+use crate::sizes::Samples;
 
 /// Something that computes the outputs of a graph from its inputs, one call at a time.
 ///
@@ -29,6 +30,17 @@ pub(crate) trait Runner: Send {
     /// What stops a run from another thread, if it can be stopped.
     fn stop(&self) -> Option<Arc<dyn Stop>> {
         None
+    }
+
+    /// Whether it can be run on after a run that ended in an error.
+    fn survives(&self) -> bool {
+        true
+    }
+
+    /// Runs rows of its own in a frame, or without one as they are: what it lacks for that it has from then on. One
+    /// that has no rows does nothing.
+    fn warm(&mut self, _frame: Option<&mut Frame>) -> Result<(), EngineError> {
+        Ok(())
     }
 
     /// From now on this thread runs it, and frames are recorded where they can be. Says whether they are.
@@ -63,6 +75,8 @@ pub(crate) struct GraphSession {
     /// tried no more.
     replays: Arc<AtomicBool>,
     stop: Arc<StopOptions>,
+    /// What it is warmed up with.
+    samples: Option<Arc<Samples>>,
 }
 
 /// A session and what gets its memory, which keeps it alive.
@@ -99,7 +113,13 @@ impl GraphSession {
         let stop = Arc::new(StopOptions::new(replayed).map_err(failed)?);
         let allocators = Allocators::of(&session, device, replayed).map_err(failed)?;
         let (open, replays) = (Some(Open { session, allocators }), Arc::clone(replays));
-        Ok(Self { open, spec, device, settled: false, replays, stop })
+        Ok(Self { open, spec, device, settled: false, replays, stop, samples: None })
+    }
+
+    /// With rows to warm it up.
+    pub(crate) fn with_samples(mut self, samples: Arc<Samples>) -> Self {
+        self.samples = Some(samples);
+        self
     }
 
     fn open(&self) -> Result<&Open, EngineError> {
@@ -215,18 +235,29 @@ fn build(
         Device::Cuda(_) => format!("{device} was asked for and cannot be had: {e}"),
     };
     if let Device::Cuda(id) = device {
-        let cuda = ort::ep::CUDA::default()
-            .with_device_id(id)
-            .with_conv_algorithm_search(ConvAlgorithmSearch::Heuristic)
-            .with_arena_extend_strategy(ArenaExtendStrategy::SameAsRequested)
-            .with_tf32(false)
-            .with_cuda_graph(replayed)
-            .build()
-            .error_on_failure();
+        let mut cuda = ort::ep::CUDA::default();
+        for (key, value) in cuda_options(id, replayed) {
+            cuda = cuda.with_arbitrary_config(key, value);
+        }
+        let cuda = cuda.build().error_on_failure();
         builder = builder.with_execution_providers([cuda]).map_err(|e| refused(&e))?;
         builder = builder.with_disable_cpu_fallback().map_err(|e| refused(&e))?;
     }
     builder.commit_from_memory(onnx).map_err(|e| refused(&e))
+}
+
+/// How the GPU is used, in the words of ONNX Runtime.
+fn cuda_options(id: i32, replayed: bool) -> [(&'static str, String); 5] {
+    [
+        ("device_id", id.to_string()),
+        // Trying all algorithms takes seconds for each size of a batch.
+        ("cudnn_conv_algo_search", ConvAlgorithmSearch::Heuristic.to_string()),
+        // Several models share a device: none is to take more than it needs.
+        ("arena_extend_strategy", ArenaExtendStrategy::SameAsRequested.to_string()),
+        // Ten bits of a number are too few for the golden outputs.
+        ("use_tf32", "0".into()),
+        ("enable_cuda_graph", u8::from(replayed).to_string()),
+    ]
 }
 
 fn compare(file: &str, side: &str, specs: &[TensorSpec], outlets: &[Outlet]) -> Result<(), EngineError> {
@@ -286,6 +317,18 @@ struct Unguarded<'a>(&'a mut GraphSession);
 impl Runner for GraphSession {
     fn stop(&self) -> Option<Arc<dyn Stop>> {
         Some(Arc::clone(&self.stop) as Arc<dyn Stop>)
+    }
+
+    fn survives(&self) -> bool {
+        // What goes wrong on a GPU may stay wrong in whatever comes after it.
+        self.device == Device::Cpu
+    }
+
+    fn warm(&mut self, frame: Option<&mut Frame>) -> Result<(), EngineError> {
+        let Some(samples) = self.samples.clone() else { return Ok(()) };
+        let Some(frame) = frame else { return self.run(&samples.whole()).map(drop) };
+        frame.set_inputs(&samples.batch(0, frame.rows())?)?;
+        self.run_frame(frame)
     }
 
     fn record(&mut self) -> bool {

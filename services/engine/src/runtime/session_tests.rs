@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use atelier_package::{Package, Repository, StatePair};
+use atelier_package::{GoldenCase, Package, Repository, StatePair};
 
 use super::*;
 
@@ -142,4 +142,39 @@ fn is_stopped_and_runs_again((mut session, inputs): (GraphSession, Vec<Tensor>))
     assert_eq!(session.run(&inputs).unwrap(), before);
     session.run_frame(&mut frame).unwrap();
     assert_eq!(frame.take(0..inputs[0].shape()[0]).unwrap(), before);
+}
+
+#[test]
+fn a_session_is_warmed_up_with_its_samples_in_a_frame_and_as_they_are() {
+    let (mut session, inputs) = session();
+    let spec = Arc::clone(&session.spec);
+    let mut frame = session.frame(&spec, 3).unwrap();
+    let before = frame.take(0..3).unwrap();
+    session.warm(Some(&mut frame)).unwrap();
+    assert_eq!(frame.take(0..3).unwrap(), before, "it has none");
+    let named = spec.inputs.iter().map(|input| input.name.clone()).zip(inputs.iter().cloned()).collect();
+    let case = GoldenCase { inputs: named, ..GoldenCase::default() };
+    let samples = Arc::new(Samples::new(&spec, &case).unwrap());
+    assert_eq!(samples.whole(), inputs);
+    let mut session = session.with_samples(Arc::clone(&samples));
+    session.warm(Some(&mut frame)).unwrap();
+    assert_eq!(frame.take(0..3).unwrap(), session.run(&samples.batch(0, 3).unwrap()).unwrap());
+    session.warm(None).unwrap();
+    assert!(session.survives(), "an error on the processor is over with its run");
+}
+
+#[test]
+fn a_gpu_is_used_as_was_found_best_whichever_it_is_and_recorded_only_where_that_is_asked_for() {
+    let options = |id, replayed| cuda_options(id, replayed).map(|(key, value)| format!("{key}={value}"));
+    assert_eq!(
+        options(3, false),
+        [
+            "device_id=3",
+            "cudnn_conv_algo_search=HEURISTIC",
+            "arena_extend_strategy=kSameAsRequested",
+            "use_tf32=0",
+            "enable_cuda_graph=0",
+        ]
+    );
+    assert_eq!(options(0, true)[4], "enable_cuda_graph=1");
 }

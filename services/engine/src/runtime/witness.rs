@@ -1,4 +1,4 @@
-//! Sees for the tests which frames are asked for, and by whom.
+//! Sees for the tests which frames are asked for or run, and by whom.
 
 use std::sync::{Arc, Mutex};
 
@@ -14,9 +14,14 @@ pub(crate) struct Witness(Arc<Mutex<Vec<(String, usize)>>>);
 impl Witness {
     /// A frame of ordinary memory.
     pub(crate) fn frame(&self, spec: &GraphSpec, rows: usize) -> Result<Frame, EngineError> {
+        self.saw(rows);
+        Frame::plain(spec, rows)
+    }
+
+    /// This thread did something with so many rows.
+    pub(crate) fn saw(&self, rows: usize) {
         let thread = std::thread::current().name().unwrap_or_default().to_owned();
         self.0.lock().unwrap().push((thread, rows));
-        Frame::plain(spec, rows)
     }
 
     /// Those since it was asked last.

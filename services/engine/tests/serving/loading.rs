@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use atelier_engine::{Batching, Config, Device, Engine, EngineError, Health, Tensor};
+use atelier_engine::{Batching, Config, Device, Engine, EngineError, Health, Runtime, Tensor};
 use atelier_package::Repository;
 
 use crate::support::{Writer, engine, noise, packages, until};
@@ -121,12 +121,18 @@ fn a_package_that_lies_is_set_aside_and_the_others_are_served() {
 fn cuda_that_cannot_be_had_is_an_error_and_never_a_run_on_the_processor() {
     let config = Config { device: Device::Cuda(0), batching: Batching::Fast, ..Config::default() };
     let engine = Engine::load(&config, &packages()).unwrap();
-    // On a machine with the GPU build of the runtime this serves; elsewhere it must say why it does not.
-    for failed in engine.not_loaded() {
+    let not_loaded = engine.not_loaded();
+    for failed in not_loaded.iter() {
         let text = failed.error.to_string();
         assert!(text.contains("cuda:0 was asked for and cannot be had"), "{text}");
     }
+    assert_eq!(engine.models().len() + not_loaded.len(), packages().len());
     assert!(engine.models().iter().all(|m| m.device() == Device::Cuda(0)));
+    // On a machine with a GPU the build of the runtime for it may serve; this one cannot.
+    let library = Runtime::load(None).unwrap().library();
+    if !library.with_file_name("libonnxruntime_providers_cuda.so").exists() {
+        assert!(engine.models().is_empty(), "they run on the processor");
+    }
 }
 
 #[test]

@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "clippy does not take the helpers of tests for tests")]
 
+mod calibrating;
 mod importing;
 mod loading;
 mod reloading;
 mod requests;
+mod shipped;
 mod streams;
 mod support;
 mod waves;

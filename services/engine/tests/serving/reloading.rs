@@ -83,3 +83,30 @@ async fn a_package_that_cannot_be_added_changes_nothing() {
     assert_eq!(engine.add(&package("conv")), Err(EngineError::Draining));
     assert_eq!(engine.models().len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_that_could_not_be_added_is_told_of_until_it_is_served_or_gone() {
+    let engine = Engine::load(&Config::default(), &[package("mlp")]).unwrap();
+    let not_loaded = || -> Vec<String> {
+        engine.not_loaded().iter().map(|not| format!("{}/{}", not.name, not.version)).collect()
+    };
+    let (directory, good) = as_version("mlp", 2);
+    let golden = directory.path().join("golden.safetensors");
+    let whole = std::fs::read(&golden).unwrap();
+    let mut other = whole.clone();
+    let last = other.len() - 2;
+    other[last] ^= 0x40;
+    std::fs::write(&golden, other).unwrap();
+    let bad = Package::open(good.directory()).unwrap();
+    for _ in 0..2 {
+        assert!(engine.add(&bad).is_err());
+        assert_eq!(not_loaded(), ["mlp/2"], "once, however often it is tried");
+    }
+    engine.forget(bad.name(), bad.version());
+    assert!(not_loaded().is_empty());
+
+    assert!(engine.add(&bad).is_err());
+    std::fs::write(&golden, whole).unwrap();
+    engine.add(&Package::open(good.directory()).unwrap()).unwrap();
+    assert_eq!((not_loaded().len(), engine.models().len()), (0, 2));
+}

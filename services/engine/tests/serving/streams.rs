@@ -181,6 +181,20 @@ async fn a_stream_ends_at_its_deadline_also_while_it_waits_or_is_parked() {
     assert_eq!(past, Err(EngineError::DeadlineExceeded));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_beyond_the_deadline_is_seen_by_the_watchdog_where_nobody_asks() {
+    let engine = engine(Config { slots: 1, stream_buffer: 1, ..Config::default() });
+    let model = engine.model("rnn", 0, &[]).unwrap();
+    let decoder = model.decoder().unwrap();
+    let _parked = decoder.stream(Writer::new(1, 1000), None).unwrap();
+    until("the slot is taken", || decoder.stats().slots_used == 1).await;
+    let soon = Instant::now() + Duration::from_millis(200);
+    let _late = decoder.stream(Writer::new(2, 3), Some(soon)).unwrap();
+    assert_eq!(decoder.stats().waiting, 1);
+    until("the line is empty", || decoder.stats().waiting == 0).await;
+    assert_eq!((decoder.stats().expired, decoder.stats().slots_used), (1, 1));
+}
+
 type Way = fn() -> Result<Step<()>, EngineError>;
 
 /// Fails in its own way at the third step.

@@ -1,9 +1,12 @@
 //! What the tests have in common: the little packages, an engine over them, and streams to run.
 
 use std::path::Path;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use atelier_engine::{Config, Cursor, Engine, EngineError, Sampler, Sampling, Step, Tensor, seed};
+use atelier_engine::{
+    Config, Cursor, Decoder, Engine, EngineError, Sampler, Sampling, Step, Stream, Tensor, seed,
+};
 use atelier_package::{Package, Repository};
 
 pub(crate) fn packages() -> Vec<Package> {
@@ -65,6 +68,36 @@ pub(crate) async fn write(engine: &Engine, seed: u64, length: usize) -> Vec<(i64
         out.push(chunk.unwrap());
     }
     out
+}
+
+/// Holds the decoder up in its only step until the test lets go: so those who come meanwhile begin together.
+struct Gate(mpsc::Receiver<()>);
+
+impl Cursor for Gate {
+    type Chunk = ();
+
+    fn first(&mut self) -> i64 {
+        0
+    }
+
+    fn fill(&mut self, _input: &str, row: &mut [f32]) -> Result<(), EngineError> {
+        row.fill(0.0);
+        Ok(())
+    }
+
+    fn advance(&mut self, _logits: &[f32]) -> Result<Step<()>, EngineError> {
+        let _ = self.0.recv();
+        Ok(Step::Done { emit: None })
+    }
+}
+
+/// A gate that is closed, and what opens it.
+pub(crate) async fn closed(decoder: &Decoder) -> (mpsc::Sender<()>, Stream<()>) {
+    let (open, gate) = mpsc::channel();
+    let before = decoder.stats().iterations;
+    let gate = decoder.stream(Gate(gate), None).unwrap();
+    until("the gate is closed", || decoder.stats().iterations > before).await;
+    (open, gate)
 }
 
 pub(crate) async fn until(what: &str, mut condition: impl FnMut() -> bool) {

@@ -1,10 +1,8 @@
 //! Streams through a step graph with delay lines and a condition: the little WaveNet of `make.py`.
 
-use std::sync::mpsc;
-
 use atelier_engine::{Config, Cursor, Decoder, Engine, EngineError, Sampler, Sampling, Step};
 
-use crate::support::{Writer, engine, until};
+use crate::support::{Writer, closed, engine};
 
 const LEVELS: usize = 16;
 const WIDTH: usize = 4;
@@ -53,27 +51,6 @@ impl Cursor for Singer {
         let emit = Some((token, logits.to_vec()));
         self.step += 1;
         Ok(if self.step == self.length { Step::Done { emit } } else { Step::Next { token, emit } })
-    }
-}
-
-/// Holds the decoder up in its only step until the test lets go: so those who come meanwhile begin together.
-struct Gate(mpsc::Receiver<()>);
-
-impl Cursor for Gate {
-    type Chunk = ();
-
-    fn first(&mut self) -> i64 {
-        0
-    }
-
-    fn fill(&mut self, _input: &str, row: &mut [f32]) -> Result<(), EngineError> {
-        row.fill(0.0);
-        Ok(())
-    }
-
-    fn advance(&mut self, _logits: &[f32]) -> Result<Step<()>, EngineError> {
-        let _ = self.0.recv();
-        Ok(Step::Done { emit: None })
     }
 }
 
@@ -183,9 +160,7 @@ async fn a_stream_has_the_same_bits_alone_and_in_a_batch_of_any_size() {
     for size in sizes {
         let engine = engine(config(size));
         let decoder = decoder(&engine);
-        let (open, gate) = mpsc::channel();
-        let mut gate = decoder.stream(Gate(gate), None).unwrap();
-        until("the gate is closed", || decoder.stats().iterations == 1).await;
+        let (open, mut gate) = closed(&decoder).await;
         let streams: Vec<_> =
             (0..size as u64).map(|seed| decoder.stream(Singer::new(seed, LENGTH), None).unwrap()).collect();
         open.send(()).unwrap();

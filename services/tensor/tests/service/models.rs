@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use atelier_package::{Existing, Manifest, PackageWriter, Version};
 use atelier_proto::inference as api;
 use tonic::Code;
 
@@ -33,6 +34,57 @@ async fn a_role_knows_the_models_of_its_kinds_alone() {
     assert_eq!(names(&own).await, ["rnn"]);
     assert_eq!(names(&tensors(&engine)).await, ["conv", "lookup", "mlp", "rnn", "wave"]);
     assert_eq!(refused(&own, request("mlp", "x", &rows(1, 1))).await.code(), Code::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_could_not_be_loaded_is_listed_with_what_is_wrong_by_the_role_that_has_the_model() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut all = packages();
+    let conv = all.iter().find(|package| package.name().as_str() == "conv").unwrap();
+    let manifest = Manifest { version: Version::new(2).unwrap(), ..conv.manifest().clone() };
+    let foreign = PackageWriter::new(manifest, conv.golden().clone()).graph("conv", b"MZ no graph".to_vec());
+    all.push(foreign.write(&directory.path().join("conv/2"), Existing::Refuse).unwrap());
+    let engine = Engine::load(&Config::default(), &all).unwrap();
+    assert_eq!(engine.not_loaded().len(), 1);
+    let index = async |tensors: &Tensors, ready: bool| {
+        let ask = api::RepositoryIndexRequest { ready, ..Default::default() };
+        tensors.repository_index(Request::new(ask)).await.unwrap().into_inner().models
+    };
+    let own = tensors(&engine);
+    let listed = index(&own, false).await;
+    let [first, second, ..] = &listed[..] else { panic!("both are listed") };
+    assert_eq!((&*first.name, &*first.version, &*first.state, &*first.reason), ("conv", "1", "READY", ""));
+    assert_eq!((&*second.name, &*second.version, &*second.state), ("conv", "2", "UNAVAILABLE"));
+    assert!(second.reason.starts_with("conv.onnx: "), "{}", second.reason);
+    assert!(index(&own, true).await.iter().all(|model| model.state == "READY"));
+    let other = Tensors::new(&[Kind::CharRnn]);
+    other.set(engine);
+    assert_eq!(index(&other, false).await.len(), 1, "what others have is theirs to tell of");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_server_tells_of_its_plan_and_its_execution_provider_once_the_models_are_there() {
+    let tensors = Tensors::new(&Kind::ALL);
+    let extensions = async || {
+        let answer = tensors.server_metadata(Request::new(Default::default())).await;
+        answer.unwrap().into_inner().extensions
+    };
+    let protocol = extensions().await;
+    assert!(protocol.iter().any(|extension| extension == "statistics"), "{protocol:?}");
+    assert!(protocol.iter().all(|extension| !extension.contains('=')), "{protocol:?}");
+    tensors.set(engine_with(&Config { parallelism: Some(1), ..Config::default() }));
+    let all = extensions().await;
+    assert_eq!(all[..protocol.len()], protocol);
+    for told in [
+        "atelier.execution_provider=CPUExecutionProvider",
+        "atelier.device=cpu",
+        "atelier.cores=1",
+        "atelier.threads=1",
+        "atelier.sessions.mlp/1/mlp=1x1",
+        "atelier.sessions.rnn/1/step=1x1",
+    ] {
+        assert!(all.iter().any(|extension| extension == told), "{told}: {all:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,6 +144,6 @@ async fn nothing_is_loaded_or_unloaded_on_request() {
         tensors.repository_model_unload(Request::new(Default::default())).await.unwrap_err(),
     ] {
         assert_eq!(status.code(), Code::Unimplemented);
-        assert!(status.message().contains("--models"), "{status:?}");
+        assert!(status.message().contains("--models, as NAME/VERSION"), "what to do instead: {status:?}");
     }
 }

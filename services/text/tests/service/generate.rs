@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 use atelier_chassis::Deadline;
 use atelier_proto::models::v1::ModelVersion;
 use atelier_proto::text::v1::*;
+use futures_util::FutureExt;
 use tonic::Code;
 
 use crate::*;
@@ -105,6 +106,23 @@ async fn a_stream_that_its_client_drops_frees_its_slot() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert_eq!(stats().finished, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_long_prompt_is_read_others_go_on_writing() {
+    // One worker, whose steps all share.
+    let engine = engine(Config { parallelism: Some(1), ..Config::default() });
+    let text = Text::new(engine.clone());
+    let long = request(&"abcde".repeat(20_000), 1);
+    let mut long = text.generate(Request::new(long)).await.unwrap().into_inner();
+    assert!(matches!(long.next().await.unwrap().unwrap().event, Some(Event::Started(_))));
+    for seed in 1..=3 {
+        assert_eq!(generate(&text, request("ab", seed)).await.text.chars().count(), 60);
+    }
+    assert!(long.next().now_or_never().is_none(), "the prompt was read while the others waited");
+    let stats = engine.model("rnn", 0, &[]).unwrap().decoder().unwrap().stats();
+    assert_eq!(stats.slots_used, 1, "it is being read");
+    assert!(stats.steps < 100_000, "{stats:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

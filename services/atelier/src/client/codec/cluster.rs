@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use atelier_proto::codec::v1::EncodeRequest;
+use atelier_proto::models::v1::ListModelsRequest;
+use atelier_proto::models::v1::model_service_client::ModelServiceClient;
 use atelier_transforms::clusters::{Place, k_means, spectral};
 use image::{DynamicImage, Rgb, RgbImage, imageops};
 use serde_json::json;
@@ -15,22 +17,25 @@ use crate::files::destination::Destination;
 use crate::files::{input, stdout};
 use crate::picture::{GridArgs, decode, draw, encode};
 
+/// The kind of model by whose codes images sort best.
+const KIND: &str = "autoencoder";
 /// The longest side of a picture in the grid, before scaling.
 const THUMBNAIL: u32 = 96;
 
 /// Sort images into clusters that look alike to a model, drawn as a grid with a row for each.
 ///
-/// The images are encoded by the server; the clusters of their codes are found here. The largest stands first, and in
-/// each those images that are nearest to its centre.
+/// The images are encoded by the server, and the clusters of their codes are found here. The largest stands first, and
+/// in each those images that are nearest to its centre. Without --model the first autoencoder encodes them, and the
+/// server's default where there is none.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Cluster {
     #[command(flatten)]
     images: ImagesArgs,
     #[command(flatten)]
     model: ModelArgs,
-    /// How many clusters
-    #[arg(long, short = 'k', value_name = "K", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=256))]
-    clusters: u32,
+    /// How many clusters [default: half as many as there are images, at least 2 and at most 10]
+    #[arg(long, short = 'k', value_name = "K", value_parser = clap::value_parser!(u32).range(2..=256))]
+    clusters: Option<u32>,
     /// How clusters are found
     #[arg(long, value_enum, default_value_t = Method::Spectral)]
     method: Method,
@@ -71,7 +76,7 @@ impl Cluster {
     pub(super) async fn run(self, server: &ServerArgs) -> Result<(), Failure> {
         let images = &self.images;
         input::stdin_once(&images.images)?;
-        self.enough(images.images.len())?;
+        self.clusters(images.images.len())?;
         let destination = Destination::of(&self.output, 1)?;
         if self.json && destination == Destination::Stdout {
             return Err(Failure::usage("--json needs stdout for itself: name a file with --output"));
@@ -79,11 +84,12 @@ impl Cluster {
         destination.prepare(&[GRID_NAME.to_owned()], &images.images)?;
         let connection = Connection::open(server).await?;
         let calls = images.names();
+        let (named, version) = self.model.split();
+        let model = if named.is_empty() { suited(&connection).await } else { named };
         let work = async |index| {
             let bytes = images.read(index)?;
-            let (model, version) = self.model.split();
             let request = EncodeRequest {
-                model,
+                model: model.clone(),
                 version,
                 image: Some(image(bytes.clone())),
                 fit: images.fit.number(),
@@ -103,11 +109,11 @@ impl Cluster {
         if ended.as_ref().is_err_and(|failure| failure.exit() != Exit::BadInput) {
             return ended;
         }
-        self.enough(coded.len())?;
+        let count = self.clusters(coded.len())?;
         let codes: Vec<Vec<f32>> = coded.iter().map(|image| image.code.clone()).collect();
         let places = match self.method {
-            Method::Spectral => spectral(&codes, self.clusters as usize, self.seed),
-            Method::KMeans => k_means(&codes, self.clusters as usize, self.seed),
+            Method::Spectral => spectral(&codes, count, self.seed),
+            Method::KMeans => k_means(&codes, count, self.seed),
         };
         if self.json {
             for (image, place) in coded.iter().zip(&places) {
@@ -116,23 +122,24 @@ impl Cluster {
                 stdout::line(&line.to_string())?;
             }
         }
-        destination.write(GRID_NAME, &encode(&self.grid(&coded, &places)?)?)?;
+        destination.write(GRID_NAME, &encode(&self.grid(&coded, &places, count)?)?)?;
         ended
     }
 
-    fn enough(&self, images: usize) -> Result<(), Failure> {
-        match images < self.clusters as usize {
+    /// How many clusters so many images make.
+    fn clusters(&self, images: usize) -> Result<usize, Failure> {
+        let count = self.clusters.map_or(images.div_ceil(2).clamp(2, 10), |count| count as usize);
+        match images < count {
             true => Err(Failure::usage(format!(
-                "--clusters: {} clusters need as many images, and there are {images}",
-                self.clusters
+                "--clusters: {count} clusters need as many images, and there are {images}"
             ))),
-            false => Ok(()),
+            false => Ok(count),
         }
     }
 
-    fn grid(&self, coded: &[Coded], places: &[Place]) -> Result<DynamicImage, Failure> {
+    fn grid(&self, coded: &[Coded], places: &[Place], clusters: usize) -> Result<DynamicImage, Failure> {
         let mut rows = Vec::new();
-        for cluster in 0..self.clusters as usize {
+        for cluster in 0..clusters {
             let mut members: Vec<(&Coded, &Place)> =
                 coded.iter().zip(places).filter(|(_, place)| place.cluster == cluster).collect();
             members.sort_by(|(_, a), (_, b)| a.distance.total_cmp(&b.distance));
@@ -157,6 +164,15 @@ impl Cluster {
     }
 }
 
+/// The first model of the kind; empty, for the server's default, where there is none, or where a caller may not ask
+/// what there is.
+async fn suited(connection: &Connection) -> String {
+    let request = ListModelsRequest { kind: KIND.to_owned(), ..ListModelsRequest::default() };
+    let call = async |c, r| ModelServiceClient::new(c).list_models(r).await;
+    let models = connection.unary(request, call).await.map(|answer| answer.models).unwrap_or_default();
+    models.into_iter().next().map(|model| model.name).unwrap_or_default()
+}
+
 /// The name of the grid in a directory.
 const GRID_NAME: &str = "clusters.png";
 
@@ -175,4 +191,33 @@ fn framed(picture: Option<&RgbImage>, cell: (u32, u32)) -> DynamicImage {
         imageops::replace(&mut frame, picture, i64::from(left), i64::from(top));
     }
     DynamicImage::ImageRgb8(frame)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        cluster: Cluster,
+    }
+
+    fn clusters(line: &[&str], images: usize) -> Result<usize, Failure> {
+        Line::try_parse_from([&["cluster", "a.png"][..], line].concat()).unwrap().cluster.clusters(images)
+    }
+
+    #[test]
+    fn there_are_as_many_clusters_as_are_asked_for_or_else_as_suit_the_images() {
+        for (images, count) in [(2, 2), (3, 2), (9, 5), (19, 10), (20, 10), (1000, 10)] {
+            assert_eq!(clusters(&[], images), Ok(count), "{images} images");
+        }
+        assert_eq!(clusters(&["-k", "7"], 7), Ok(7));
+        for (line, images, words) in [(&["-k", "7"][..], 6, "7 clusters"), (&[], 1, "2 clusters")] {
+            let refused = clusters(line, images).unwrap_err();
+            assert!(refused.to_string().contains(words) && refused.exit() == Exit::Usage, "{refused}");
+        }
+    }
 }

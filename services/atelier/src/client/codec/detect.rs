@@ -92,7 +92,7 @@ impl Detect {
         };
         let (model, version) = self.model.split();
         let start = DetectAnomaliesStart { model, version, channel: self.channel.clone() };
-        let (rows, wrong) = rows.into_stream();
+        let (rows, sent) = rows.into_stream();
         let start = futures_util::stream::iter([Message::Start(start)]);
         let requests = start
             .chain(rows.map(|rows: Vec<TelemetryRow>| Message::Rows(TelemetryRows { rows })))
@@ -100,15 +100,16 @@ impl Detect {
         let connection = Connection::open(server).await?;
         let mut answers =
             connection.stream(requests, async |c, r| service(c).detect_anomalies(r).await).await?;
-        let mut report = Report::new(&self.channel);
-        while let Some(answer) = answers.next().await? {
+        let mut report = Report::new(&self.channel, self.output.is_some());
+        while let Some(answer) = answers.next().await.map_err(|refused| sent.failure(refused))? {
+            sent.answered();
             match self.json {
                 true => stdout::line(&report::line(&answer).to_string())?,
                 false => stdout::text(&report::events(&answer))?,
             }
             report.add(answer);
         }
-        if let Some(failure) = wrong.take() {
+        if let Some(failure) = sent.wrong() {
             return Err(failure);
         }
         if !self.json {

@@ -18,26 +18,35 @@ use crate::files::json as parts;
 pub(super) struct Report {
     channel: String,
     model: Option<ModelVersion>,
+    /// How many rows there are.
+    rows: usize,
+    /// Whether their scores are kept.
+    keep: bool,
     scores: Vec<RowScore>,
     alarms: Vec<Alarm>,
 }
 
 impl Report {
-    /// Nothing yet.
-    pub(super) fn new(channel: &str) -> Self {
-        Self { channel: channel.to_owned(), model: None, scores: Vec::new(), alarms: Vec::new() }
+    /// Nothing yet of a stream, which may be without end: the scores of its rows are kept only where they are
+    /// asked for.
+    pub(super) fn new(channel: &str, keep: bool) -> Self {
+        let channel = channel.to_owned();
+        Self { channel, model: None, rows: 0, keep, scores: Vec::new(), alarms: Vec::new() }
     }
 
     /// A whole recording's.
     pub(super) fn of(channel: &str, answer: DetectAnomaliesInRecordingResponse) -> Self {
         let DetectAnomaliesInRecordingResponse { model, scores, alarms } = answer;
-        Self { channel: channel.to_owned(), model, scores, alarms }
+        Self { channel: channel.to_owned(), model, rows: scores.len(), keep: true, scores, alarms }
     }
 
     /// Takes a part of a stream.
     pub(super) fn add(&mut self, answer: DetectAnomaliesResponse) {
         self.model = answer.model;
-        self.scores.extend(answer.scores);
+        self.rows += answer.scores.len();
+        if self.keep {
+            self.scores.extend(answer.scores);
+        }
         for alarm in answer.alarms {
             // One that went on is told again.
             self.alarms.retain(|known| known.first_row != alarm.first_row);
@@ -45,16 +54,16 @@ impl Report {
         }
     }
 
-    /// The scores of all rows.
+    /// The scores of all rows, where they are kept.
     pub(super) fn scores(&self) -> &[RowScore] {
         &self.scores
     }
 
     /// One line with the counts.
     pub(super) fn summary(&self) -> String {
-        let Self { channel, model, scores, alarms } = self;
+        let Self { channel, model, rows, alarms, .. } = self;
         let plural = if alarms.len() == 1 { "" } else { "s" };
-        let (rows, alarms) = (scores.len(), alarms.len());
+        let alarms = alarms.len();
         format!("{channel}: {rows} rows, {alarms} alarm{plural} ({})\n", Answered(model.as_ref()))
     }
 
@@ -193,7 +202,7 @@ mod tests {
 
     #[test]
     fn an_alarm_that_goes_on_is_told_again_and_counted_once() {
-        let mut report = Report::new("P-1");
+        let mut report = Report::new("P-1", true);
         let (first, second) = (part(1.5, vec![going(0, false)]), part(1.25, vec![going(1, true)]));
         assert_eq!(events(&first), "alarm in rows 0 to 0 goes on, peak 1.50\n");
         assert_eq!(events(&second), "alarm in rows 0 to 1 is over, peak 1.50\n");
@@ -202,6 +211,16 @@ mod tests {
         let text = report.text();
         assert_eq!(text, "P-1: 2 rows, 1 alarm (unnamed)\n  rows 0 to 1  peak 1.50  by prediction\n");
         assert_eq!(report.json()["scores"][1]["total"], json!(1.25));
+    }
+
+    #[test]
+    fn the_scores_of_a_stream_are_counted_and_kept_only_where_they_are_asked_for() {
+        for (keep, kept) in [(true, 3), (false, 0)] {
+            let mut report = Report::new("P-1", keep);
+            (0..3).for_each(|_| report.add(part(0.5, Vec::new())));
+            assert_eq!(report.summary(), "P-1: 3 rows, 0 alarms (unnamed)\n");
+            assert_eq!(report.scores().len(), kept);
+        }
     }
 
     #[test]
