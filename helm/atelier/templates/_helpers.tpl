@@ -31,7 +31,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/part-of: atelier
 {{- end -}}
 
-{{/* The port of a role and the gRPC service that it owns, as the program has them. */}}
+{{/*
+The port of a role, and under which name the gateway tells of its health: the gRPC service that it owns. Raw tensors
+are every role's, and one that serves nothing else has a name of its own.
+*/}}
 {{- define "atelier.port" -}}
 {{- get (dict "gateway" "50051" "codec" "50052" "text" "50053" "image" "50054" "audio" "50055" "tensor" "50056" "metrics" "9090") . -}}
 {{- end -}}
@@ -41,7 +44,7 @@ app.kubernetes.io/part-of: atelier
   "text" "atelier.text.v1.TextService"
   "image" "atelier.image.v1.ImageService"
   "audio" "atelier.audio.v1.AudioService"
-  "tensor" "inference.GRPCInferenceService") . -}}
+  "tensor" "inference/tensor") . -}}
 {{- end -}}
 
 {{/* The roles that there are, in alphabetical order, as a YAML list of names below `names`. */}}
@@ -87,7 +90,8 @@ app.kubernetes.io/component: {{ .name }}
 
 {{/*
 Seconds from SIGTERM to SIGKILL: the two stages of the process's shutdown, and what it does after them at
-most (1 s for the last answers, 10 s to send the last traces, 1 s for its threads, and some to spare).
+most (1 s for the last answers, 10 s to send the last traces, 1 s for its threads, and some to spare, as for the
+runs that are still in progress).
 */}}
 {{- define "atelier.graceSeconds" -}}
 {{- add .Values.shutdown.notReadySeconds .Values.shutdown.drainSeconds 15 -}}
