@@ -91,9 +91,11 @@ pub fn all() -> Vec<Shipped> {
     all
 }
 
-/// The shipped models of a kind, the default first. There may be none.
+/// The shipped models of a kind, the default first. At least one: for none, a test of each would pass.
 pub fn of_kind(kind: &str) -> Vec<Shipped> {
-    all().into_iter().filter(|model| model.kind == kind).collect()
+    let models: Vec<Shipped> = all().into_iter().filter(|model| model.kind == kind).collect();
+    assert!(!models.is_empty(), "no model of kind {kind} is shipped");
+    models
 }
 
 /// A directory of packages.

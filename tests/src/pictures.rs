@@ -1,11 +1,14 @@
 //! Real pictures, noise on them, and how near two are.
 
 use std::io::Cursor;
+use std::path::PathBuf;
 
 use atelier_proto::codec::v1::{Image, ImageFormat};
 use image::{DynamicImage, GrayImage};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+
+use crate::workspace;
 
 /// The side of a picture of the fashion models, in pixels.
 pub const SIDE: u32 = 28;
@@ -16,6 +19,23 @@ pub fn clothes() -> Vec<GrayImage> {
     let strip = image::load_from_memory(strip).unwrap().into_luma8();
     let count = strip.width() / SIDE;
     (0..count).map(|at| image::imageops::crop_imm(&strip, at * SIDE, 0, SIDE, SIDE).to_image()).collect()
+}
+
+/// The files of nine images of the same split, each of another class, with the name that the class has there.
+pub fn labelled() -> Vec<(PathBuf, &'static str)> {
+    let of = |(file, class): (&str, &'static str)| (workspace().join("docs/clothes").join(file), class);
+    let classes = [
+        ("bag.png", "Bag"),
+        ("boot.png", "Ankle boot"),
+        ("coat.png", "Coat"),
+        ("dress.png", "Dress"),
+        ("pullover.png", "Pullover"),
+        ("sandal.png", "Sandal"),
+        ("sneaker.png", "Sneaker"),
+        ("t-shirt.png", "T-shirt/top"),
+        ("trouser.png", "Trouser"),
+    ];
+    classes.into_iter().map(of).collect()
 }
 
 /// The file of a picture.

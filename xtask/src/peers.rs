@@ -1,7 +1,11 @@
 //! The servers that `cargo xtask bench peers` measures beside ours, each in a Python environment of its own: they
 //! do not agree on what they need.
 
-use std::{ffi::OsString, fs, path::Path};
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 
@@ -18,23 +22,43 @@ const TRITON: Venv = Venv {
     requirements: include_str!("../../tests/bench/peers/triton.txt"),
 };
 
-/// The options that tell the benchmark where the peers are, where these arguments of it ask for them: by name, or
-/// by asking for everything.
-///
-/// # Errors
-/// One line: what is missing to install them.
-pub(crate) fn options(layout: &Layout, args: &[OsString]) -> Result<Vec<OsString>> {
-    if !asked(args) {
-        return Ok(Vec::new());
+/// What the benchmark is told of the peers.
+#[derive(Debug, Default)]
+pub(crate) struct Peers {
+    /// The options that say where they are.
+    pub(crate) options: Vec<OsString>,
+    /// Whether one is missing although they were asked for by name.
+    pub(crate) missed: bool,
+}
+
+impl Peers {
+    /// Those that can be had, where these arguments of the benchmark ask for them: by name, or by asking for
+    /// everything. What cannot be installed is left out, and said to be.
+    pub(crate) fn get(layout: &Layout, args: &[OsString]) -> Self {
+        let mut peers = Self::default();
+        if !asked(args) {
+            return peers;
+        }
+        let mut take = |option: &str, venv: Venv, python: Result<PathBuf>| match python {
+            Ok(python) => peers.options.extend([option.into(), python.into()]),
+            Err(error) => {
+                eprintln!("WITHOUT {}: {error:#}", venv.title);
+                peers.missed |= named(args);
+            }
+        };
+        take("--mlserver", MLSERVER, MLSERVER.python(layout));
+        // There are wheels for this platform only; the benchmark says loudly that it goes without.
+        if let Ok(Platform::LinuxX86) = Platform::current() {
+            take("--triton", TRITON, triton(layout));
+        }
+        peers
     }
-    let mut options = vec!["--mlserver".into(), MLSERVER.python(layout)?.into()];
-    // There are wheels for this platform only; the benchmark says loudly that it goes without.
-    if let Ok(Platform::LinuxX86) = Platform::current() {
-        let python = TRITON.python(layout)?;
-        customise(&layout.runtime().join(TRITON.folder))?;
-        options.extend(["--triton".into(), python.into()]);
-    }
-    Ok(options)
+}
+
+fn triton(layout: &Layout) -> Result<PathBuf> {
+    let python = TRITON.python(layout)?;
+    customise(&layout.runtime().join(TRITON.folder))?;
+    Ok(python)
 }
 
 /// Triton runs its models in an interpreter that reads no `PYTHONPATH`, so this has to lie in the environment.
@@ -52,10 +76,18 @@ fn customise(venv: &Path) -> Result<()> {
     Ok(())
 }
 
+fn has(args: &[OsString], name: &str) -> bool {
+    args.iter().any(|arg| arg == name)
+}
+
+fn named(args: &[OsString]) -> bool {
+    has(args, "peers")
+}
+
 fn asked(args: &[OsString]) -> bool {
-    const OTHERS: [&str; 5] = ["limit", "streams", "overload", "parity", "telemetry"];
-    let has = |name: &str| args.iter().any(|arg| arg == name);
-    has("peers") || !(has("--help") || has("-h") || OTHERS.into_iter().any(has))
+    const OTHERS: [&str; 8] =
+        ["limit", "streams", "overload", "parity", "telemetry", "device", "--help", "-h"];
+    named(args) || !OTHERS.into_iter().any(|other| has(args, other))
 }
 
 #[cfg(test)]
@@ -74,5 +106,6 @@ mod tests {
             |line: &str| super::asked(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>());
         assert!(asked("") && asked("--rounds 3") && asked("limit peers"));
         assert!(!asked("limit --rounds 3") && !asked("telemetry") && !asked("--help"));
+        assert!(!asked("device --device cuda"), "it is measured alone");
     }
 }

@@ -1,20 +1,22 @@
 //! Against the limit: requests of one row through the service, and through gateway and service, beside the graph
-//! in this process at the batch size that suits it best.
+//! in this process with the batch size and the sessions that suit it best.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::bare::{Bare, Course, Pace};
 use crate::closed::{Callers, Seen};
 use crate::median::median;
-use crate::raw::{Pace, Raw, Runtime};
+use crate::raw::{Raw, Runtime};
 use crate::report::Table;
 use crate::server::Server;
 use crate::subject::Subject;
 use crate::{Settings, infer::Client};
 
 const CONCURRENCY: [usize; 4] = [1, 8, 32, 128];
-const BATCHES: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
+/// Rows that the raw runtime has at a time.
+const ROWS: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 
 /// How long few rows wait for company at the third door: about as long as a caller needs to come again.
 const DELAY_US: &str = "1000";
@@ -55,16 +57,18 @@ pub(crate) async fn measure(settings: &Settings, runtime: &Runtime) -> Result<Ta
         .await?;
     let mut table = Table::new(
         "Against the limit",
-        "`ModelInfer` with one row a request, beside the raw ONNX Runtime in the benchmark's own process at the \
-         best batch size that the concurrency allows. `rate` and `cpu` are those of the server over those of the \
-         raw runtime: 1 is the limit for both. CPU is that of all server processes behind the door, in \
-         microseconds a request. The clients' own computing is taken from the same cores, and from the rate. \
-         `service, delay`: few rows wait a millisecond for company (`engine.max_queue_delay_us = 1000`), which they \
-         do not by default.",
+        "`ModelInfer` with one row a request, beside the raw ONNX Runtime in the benchmark's own process with as \
+         many rows at a time as suit it best, no more than callers, in one session with all cores or divided among \
+         sessions of one core each, whichever is faster (`raw sessions`, of `raw batch` rows each). `rate` and \
+         `cpu` are those of the server over those of the raw runtime: 1 is the limit for both. CPU is that of all \
+         server processes behind the door, in microseconds a request. The clients' own computing is taken from the \
+         same cores, and from the rate. `service, delay`: few rows wait a millisecond for company \
+         (`engine.max_queue_delay_us = 1000`), which they do not by default.",
         &[
             "graph",
             "callers",
             "door",
+            "raw sessions",
             "raw batch",
             "raw rows/s",
             "raw cpu us",
@@ -77,10 +81,10 @@ pub(crate) async fn measure(settings: &Settings, runtime: &Runtime) -> Result<Ta
         ],
     );
     for subject in &subjects {
-        let mut raw = runtime.open(&subject.onnx)?;
-        agree(subject, &mut raw, &[&tensor, &gateway, &waiting]).await?;
-        for callers in CONCURRENCY {
-            let batch = best(subject, &mut raw, callers, settings)?;
+        agree(subject, &mut runtime.open(&subject.onnx)?, &[&tensor, &gateway, &waiting]).await?;
+        let mut bare = Bare::open(runtime, &subject.onnx, &subject.spec)?;
+        for callers in CONCURRENCY.into_iter().filter(|callers| *callers <= settings.most) {
+            let course = best(subject, &mut bare, callers, settings)?;
             let doors = [
                 Door {
                     name: "service",
@@ -98,7 +102,7 @@ pub(crate) async fn measure(settings: &Settings, runtime: &Runtime) -> Result<Ta
                     callers: Callers::connect(&waiting.address, callers).await?,
                 },
             ];
-            let rounds = interleaved(settings, subject, &mut raw, batch, &doors).await?;
+            let rounds = interleaved(settings, subject, &mut bare, &course, &doors).await?;
             for (door, rounds) in doors.iter().zip(&rounds) {
                 let of = |value: &dyn Fn(&Round) -> f64| median(rounds.iter().map(value));
                 let rate = of(&|round| round.seen.a_second() / round.raw.a_second);
@@ -111,7 +115,8 @@ pub(crate) async fn measure(settings: &Settings, runtime: &Runtime) -> Result<Ta
                     subject.name.into(),
                     callers.into(),
                     door.name.into(),
-                    batch.into(),
+                    course.sessions().into(),
+                    course.batch().into(),
                     of(&|round| round.raw.a_second).into(),
                     of(&|round| round.raw.computed_us).into(),
                     of(&|round| round.seen.a_second()).into(),
@@ -131,23 +136,20 @@ pub(crate) async fn measure(settings: &Settings, runtime: &Runtime) -> Result<Ta
 async fn interleaved(
     settings: &Settings,
     subject: &Subject,
-    raw: &mut Raw,
-    batch: usize,
+    bare: &mut Bare<'_>,
+    course: &Course,
     doors: &[Door<'_>],
 ) -> Result<Vec<Vec<Round>>> {
-    let inputs = subject.batch(batch)?;
     let mut rounds: Vec<Vec<Round>> = doors.iter().map(|_| Vec::new()).collect();
     for number in 0..=settings.rounds {
-        let pace = raw.repeat(&subject.spec, &inputs, settings.time)?;
-        let rows = batch as f64;
-        let pace = Pace { a_second: pace.a_second * rows, computed_us: pace.computed_us / rows };
+        let raw = bare.pace(course, settings.time)?;
         for (door, rounds) in doors.iter().zip(&mut rounds) {
             let before = computed(&door.servers)?;
             let seen = door.callers.call(&subject.messages, settings.time).await?;
             let computed = computed(&door.servers)?.saturating_sub(before);
             let computed_us = computed.as_secs_f64() * 1e6 / seen.calls.max(1) as f64;
             if number > 0 {
-                rounds.push(Round { raw: pace, seen, computed_us });
+                rounds.push(Round { raw, seen, computed_us });
             }
         }
     }
@@ -162,19 +164,17 @@ pub(crate) fn computed(servers: &[&Server]) -> Result<Duration> {
     servers.iter().map(|server| server.computed()).sum()
 }
 
-/// The batch size, no larger than the callers, at which the raw runtime makes most rows a second.
-fn best(subject: &Subject, raw: &mut Raw, callers: usize, settings: &Settings) -> Result<usize> {
-    let mut best = (1, 0.0);
-    for batch in BATCHES.into_iter().filter(|batch| *batch <= callers) {
-        let inputs = subject.batch(batch)?;
-        raw.run(&subject.spec, &inputs)?;
-        let pace = raw.repeat(&subject.spec, &inputs, settings.time / 3)?;
-        let rows = pace.a_second * batch as f64;
-        if rows > best.1 {
-            best = (batch, rows);
+/// The rows at a time, no more than the callers, of which the raw runtime makes most a second.
+fn best(subject: &Subject, bare: &mut Bare<'_>, callers: usize, settings: &Settings) -> Result<Course> {
+    let mut best: Option<(Course, f64)> = None;
+    for rows in ROWS.into_iter().filter(|rows| *rows <= callers) {
+        let rows = subject.rows.get(..rows).context("too few rows")?;
+        let (course, a_second) = bare.best(rows, settings.time / 3)?;
+        if best.as_ref().is_none_or(|(_, most)| a_second > *most) {
+            best = Some((course, a_second));
         }
     }
-    Ok(best.0)
+    best.map(|(course, _)| course).context("no rows")
 }
 
 /// What is fast must be right first: every door answers as the raw runtime does.

@@ -51,16 +51,34 @@ fn ticks(stat: &str) -> Result<Duration> {
     Ok(TICK * (next()? + next()?))
 }
 
-/// The memory that a process holds, in bytes.
+/// The memory that a process holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Memory {
+    /// Now, in bytes.
+    pub(crate) resident: u64,
+    /// The most since its start, or since that was [forgotten](forget_peak).
+    pub(crate) peak: u64,
+}
+
+/// The memory that a process holds.
 ///
 /// # Errors
 /// There is no such process.
-pub(crate) fn resident(process: u32) -> Result<u64> {
+pub(crate) fn memory(process: u32) -> Result<Memory> {
     let path = format!("/proc/{process}/status");
     let status = fs::read_to_string(&path).with_context(|| path.clone())?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().context("VmRSS is no number")?;
-    Ok(kibibytes << 10)
+    let bytes = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let number = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        Ok::<_, anyhow::Error>(number.with_context(|| format!("{path}: no {name}"))? << 10)
+    };
+    Ok(Memory { resident: bytes("VmRSS")?, peak: bytes("VmHWM")? })
+}
+
+/// From now on a process's peak is that of what it holds from now on. Where the kernel does not do that it stays as it
+/// is.
+pub(crate) fn forget_peak(process: u32) {
+    let _ = fs::write(format!("/proc/{process}/clear_refs"), "5");
 }
 
 /// The cores that this process may use.
@@ -95,8 +113,9 @@ mod tests {
         while computed(own).unwrap() == before {
             assert!(start.elapsed() < Duration::from_secs(20), "it computes and no time passes");
         }
-        assert!(resident(own).unwrap() > 1 << 20);
-        assert!(computed(u32::MAX).is_err());
+        let memory = memory(own).unwrap();
+        assert!(memory.resident > 1 << 20 && memory.peak >= 1 << 20, "{memory:?}");
+        assert!(computed(u32::MAX).is_err() && super::memory(u32::MAX).is_err());
     }
 
     #[test]

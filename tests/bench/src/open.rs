@@ -4,13 +4,14 @@
 //! not hide the requests that would have come meanwhile (no coordinated omission).
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bytes::Bytes;
 use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
-use tonic::Code;
+use tonic::{Code, Status, TimeoutExpired};
 
 use crate::closed::{histogram, micros};
 use crate::infer::Client;
@@ -61,7 +62,7 @@ pub(crate) async fn send(
             if let (Some(mut client), Some(message)) = (client, message) {
                 tasks.spawn(async move {
                     let answer = client.call(message, Some(deadline)).await;
-                    (answer.map(|_| ()).map_err(|status| status.code()), due.elapsed())
+                    (answer.map(|_| ()).map_err(|status| code(&status)), due.elapsed())
                 });
             }
             outcome.sent += 1;
@@ -87,9 +88,26 @@ fn count(outcome: &mut Outcome, (answer, latency): (Result<(), Code>, Duration),
     }
 }
 
+/// How a call ended. What its own client gives up once the deadline is over is CANCELLED to tonic, but to the caller
+/// that is the deadline.
+fn code(status: &Status) -> Code {
+    let mut causes = std::iter::successors(status.source(), |cause| (*cause).source());
+    match causes.any(|cause| cause.is::<TimeoutExpired>()) {
+        true => Code::DeadlineExceeded,
+        false => status.code(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_client_gives_up_after_its_deadline_is_the_deadline_and_what_the_server_cancels_is_not() {
+        let given_up = Status::from_error(Box::new(TimeoutExpired(())));
+        assert_eq!((given_up.code(), code(&given_up)), (Code::Cancelled, Code::DeadlineExceeded));
+        assert_eq!(code(&Status::cancelled("by the server")), Code::Cancelled);
+    }
 
     #[test]
     fn what_is_answered_late_is_no_good_and_what_is_refused_is_counted_by_code() {

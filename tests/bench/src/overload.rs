@@ -1,17 +1,21 @@
 //! More requests than can be answered: what still comes, how late, and with which codes the rest ends.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bytes::Bytes;
 
+use crate::Settings;
 use crate::closed::Callers;
 use crate::infer::{Client, message};
+use crate::machine::{self, Memory};
 use crate::median::median;
 use crate::open::{self, Outcome};
 use crate::report::Table;
 use crate::subject::Subject;
-use crate::{Settings, machine};
+
+const MIB: f64 = (1 << 20) as f64;
 
 /// Times the capacity.
 const LOADS: [f64; 4] = [0.5, 1.0, 2.0, 5.0];
@@ -30,7 +34,9 @@ const CONNECTIONS: usize = 16;
 struct Round {
     outcome: Outcome,
     capacity: f64,
-    resident: f64,
+    /// Of the server, for each request that it answered.
+    computed_us: f64,
+    memory: Memory,
 }
 
 impl Round {
@@ -59,10 +65,14 @@ pub(crate) async fn measure(settings: &Settings) -> Result<Table> {
     for number in 0..=settings.rounds {
         let capacity = callers.call(&request, settings.time).await?.a_second();
         for (load, rounds) in LOADS.iter().zip(&mut rounds) {
+            machine::forget_peak(server.id());
+            let before = server.computed()?;
             let outcome = open::send(&clients, &request, capacity * load, time, DEADLINE).await?;
-            let resident = machine::resident(server.id())? as f64 / f64::from(1 << 20);
+            let computed = server.computed()?.saturating_sub(before);
+            let computed_us = computed.as_secs_f64() * 1e6 / outcome.latency.len().max(1) as f64;
+            let memory = machine::memory(server.id())?;
             if number > 0 {
-                rounds.push(Round { outcome, capacity, resident });
+                rounds.push(Round { outcome, capacity, computed_us, memory });
             }
         }
     }
@@ -71,18 +81,32 @@ pub(crate) async fn measure(settings: &Settings) -> Result<Table> {
         &format!(
             "`ModelInfer` of {ROWS} images a request in an open loop, at times the capacity that {CALLERS} callers \
              in a closed loop find in the same round; each request has {} ms from when it is due. `good`: \
-             answered in that time. `of peak`: beside the best load of the table. p50 and p99: of those \
-             answered, from when they were due. The client shares the cores, and takes more of them the more it asks for.",
+             answered in that time. `of peak`: beside the best load of the table. CPU: microseconds of the server for \
+             each request that it answers, refusing the others included. p50 and p99: of those answered, from when \
+             they were due. `refused`: of all requests of all rounds; what the client gives up when its time is over \
+             counts as DeadlineExceeded. `MiB` and `peak MiB`: what the server holds after the load, and the most \
+             while it lasts. The client shares the cores, and takes more of them the more it asks for.",
             DEADLINE.as_millis()
         ),
-        &["load", "capacity/s", "sent/s", "good/s", "of peak", "p50 ms", "p99 ms", "refused", "MiB"],
+        &[
+            "load",
+            "capacity/s",
+            "sent/s",
+            "good/s",
+            "of peak",
+            "cpu us",
+            "p50 ms",
+            "p99 ms",
+            "refused",
+            "MiB",
+            "peak MiB",
+        ],
     );
     let good = |rounds: &[Round]| median(rounds.iter().map(Round::good));
     let peak = rounds.iter().map(|rounds| good(rounds)).fold(0.0, f64::max);
     for (load, rounds) in LOADS.iter().zip(&rounds) {
         let of = |value: &dyn Fn(&Round) -> f64| median(rounds.iter().map(value));
         let ms = |part: f64| of(&move |round| round.outcome.latency.value_at_quantile(part) as f64 / 1000.0);
-        let last = rounds.last().context("no round")?;
         eprintln!("overload: {load} times: {:.2} of peak", good(rounds) / peak);
         table.rows.push(vec![
             (*load).into(),
@@ -90,19 +114,47 @@ pub(crate) async fn measure(settings: &Settings) -> Result<Table> {
             of(&|round| round.outcome.sent as f64 / round.outcome.elapsed.as_secs_f64()).into(),
             good(rounds).into(),
             (good(rounds) / peak).into(),
+            of(&|round| round.computed_us).into(),
             ms(0.5).into(),
             ms(0.99).into(),
-            codes(last).into(),
-            of(&|round| round.resident).into(),
+            codes(rounds.iter().map(|round| &round.outcome)).into(),
+            of(&|round| round.memory.resident as f64 / MIB).into(),
+            of(&|round| round.memory.peak as f64 / MIB).into(),
         ]);
     }
     Ok(table)
 }
 
-/// The codes of the last round, with the part of requests that ended so.
-fn codes(round: &Round) -> String {
-    let part = |count: &u64| *count as f64 * 100.0 / round.outcome.sent.max(1) as f64;
-    let codes = round.outcome.refused.iter().map(|(code, count)| format!("{code} {:.0} %", part(count)));
-    let codes: Vec<String> = codes.collect();
+/// The codes of requests that were not answered, with the part of all that ended so.
+fn codes<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> String {
+    let (mut sent, mut refused) = (0_u64, BTreeMap::<&str, u64>::new());
+    for outcome in outcomes {
+        sent += outcome.sent;
+        for (code, count) in &outcome.refused {
+            *refused.entry(code).or_default() += count;
+        }
+    }
+    let part = |count: u64| count as f64 * 100.0 / sent.max(1) as f64;
+    let codes: Vec<String> =
+        refused.iter().map(|(code, count)| format!("{code} {:.1} %", part(*count))).collect();
     if codes.is_empty() { "none".into() } else { codes.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::closed::histogram;
+
+    fn outcome(sent: u64, refused: &[(&str, u64)]) -> Outcome {
+        let refused = refused.iter().map(|(code, count)| ((*code).to_owned(), *count)).collect();
+        let latency = histogram().unwrap();
+        Outcome { sent, elapsed: Duration::from_secs(1), latency, good: 0, refused }
+    }
+
+    #[test]
+    fn refusals_are_parts_of_all_that_was_sent_in_all_rounds() {
+        let rounds = [outcome(150, &[("A", 30)]), outcome(50, &[("A", 10), ("B", 1)]), outcome(0, &[])];
+        assert_eq!(codes(rounds.iter()), "A 20.0 %, B 0.5 %");
+        assert_eq!(codes(rounds[2..].iter()), "none");
+    }
 }

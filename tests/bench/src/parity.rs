@@ -13,7 +13,7 @@ use crate::rows::{join, pick, row};
 use crate::server::Server;
 
 /// The sizes of batches that the engine tries.
-const SIZES: [usize; 10] = [2, 3, 4, 6, 8, 12, 16, 24, 32, 64];
+const SIZES: [usize; 11] = [2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64];
 
 /// The most bytes of a batch: more would not be one message.
 const MOST_BYTES: usize = 12 << 20;
@@ -37,10 +37,12 @@ pub(crate) async fn measure(settings: &Settings, runtime: &Runtime) -> Result<Ta
     let mut client = Client::connect(&gateway.address).await?;
     let mut table = Table::new(
         "Batching equals single",
-        "The same rows in batches of 2 to 64 (of 12 MiB at most) and alone: the greatest difference of any value, over the greatest \
-         magnitude of the output, and the sizes at which not all bits are the same. `raw`: ONNX Runtime; `served`: \
-         through gateway and service, which run a graph only at sizes that keep every bit (`engine.batching = \
-         \"exact\"`). Step graphs are not served as raw tensors: their streams are compared in the engine's tests.",
+        "The same rows in batches of 2 to 64 (of 12 MiB at most) and alone: the greatest difference of any value, \
+         over the greatest magnitude of the output, and the sizes at which not all bits are the same. `raw`: ONNX \
+         Runtime at that very size; `served`: requests of so many rows through gateway and service, which run a graph \
+         only at sizes that keep every bit (`engine.batching = \"exact\"`), in parts or with rows of padding as it \
+         costs least: so the size is that of the request, and that of its runs is the engine's to choose. Step graphs \
+         are not served as raw tensors: their streams are compared in the engine's tests.",
         &[
             "graph",
             "raw difference",

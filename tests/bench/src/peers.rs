@@ -110,7 +110,7 @@ pub(crate) async fn measure(settings: &Settings, runtime: &Runtime) -> Result<Ta
             let first = messages.first().context("no requests")?;
             entrant.agrees(subject, &mut raw, first).await.with_context(|| entrant.name)?;
         }
-        for callers in CONCURRENCY {
+        for callers in CONCURRENCY.into_iter().filter(|callers| *callers <= settings.most) {
             let rounds = interleaved(settings, &entrants, &messages, callers).await?;
             for (at, entrant) in entrants.iter().enumerate() {
                 let of = |value: &dyn Fn(&Round) -> f64| {

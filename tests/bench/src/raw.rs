@@ -64,7 +64,7 @@ pub(crate) struct Raw {
 
 impl Raw {
     /// Runs the graph once; its outputs are dropped as they are.
-    pub(crate) fn run(&mut self, spec: &GraphSpec, inputs: &[Tensor]) -> Result<()> {
+    fn run(&mut self, spec: &GraphSpec, inputs: &[Tensor]) -> Result<()> {
         self.session.run(values(spec, inputs)?).map_err(plain)?;
         Ok(())
     }
@@ -79,28 +79,21 @@ impl Raw {
         spec.outputs.iter().map(|spec| output(&spec.name)).collect()
     }
 
-    /// Runs these inputs again and again for `time`: runs a second, and the time computed for each.
-    pub(crate) fn repeat(&mut self, spec: &GraphSpec, inputs: &[Tensor], time: Duration) -> Result<Pace> {
-        let (before, start) = (machine::computed(std::process::id())?, Instant::now());
-        let mut runs = 0_u32;
+    /// Runs these inputs again and again for `time`: how often, and how long that took.
+    pub(crate) fn repeat(
+        &mut self,
+        spec: &GraphSpec,
+        inputs: &[Tensor],
+        time: Duration,
+    ) -> Result<(u32, Duration)> {
+        let start = Instant::now();
+        let mut runs = 0;
         while start.elapsed() < time {
             self.run(spec, inputs)?;
             runs += 1;
         }
-        let computed = machine::computed(std::process::id())?.saturating_sub(before);
-        Ok(Pace {
-            a_second: f64::from(runs) / start.elapsed().as_secs_f64(),
-            computed_us: computed.as_secs_f64() * 1e6 / f64::from(runs.max(1)),
-        })
+        Ok((runs, start.elapsed()))
     }
-}
-
-/// How fast something is.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Pace {
-    pub(crate) a_second: f64,
-    /// Microseconds of processor time for each.
-    pub(crate) computed_us: f64,
 }
 
 fn values<'a>(

@@ -31,6 +31,8 @@ pub(crate) enum Voice {
 pub(crate) struct Heard {
     /// Characters or samples a second, in sum over the streams.
     pub(crate) a_second: f64,
+    /// All of them that came, those too that the time was over for.
+    pub(crate) count: u64,
     /// From each request to its first characters or samples, in milliseconds.
     pub(crate) first_ms: Vec<f64>,
 }
@@ -64,7 +66,8 @@ impl Voice {
         for stream in 0..streams {
             let channel = channel.clone();
             tasks.spawn(async move {
-                let (mut count, mut first_ms, mut seed) = (0.0, Vec::new(), 1 + stream as u64);
+                let (mut within, mut count, mut first_ms) = (0.0, 0, Vec::new());
+                let mut seed = 1 + stream as u64;
                 let mut before = Duration::ZERO;
                 while start.elapsed() < time {
                     let asked = Instant::now();
@@ -79,8 +82,9 @@ impl Voice {
                             first_ms.push(asked.elapsed().as_secs_f64() * 1000.0);
                         }
                         let now = start.elapsed();
-                        let within = time.saturating_sub(before).div_duration_f64(now.saturating_sub(before));
-                        count += some as f64 * within.min(1.0);
+                        let part = time.saturating_sub(before).div_duration_f64(now.saturating_sub(before));
+                        within += some as f64 * part.min(1.0);
+                        count += some as u64;
                         before = now;
                         if now >= time {
                             break;
@@ -88,19 +92,20 @@ impl Voice {
                     }
                     seed += streams as u64;
                 }
-                anyhow::Ok((count, first_ms))
+                anyhow::Ok((within, count, first_ms))
             });
         }
-        let (mut count, mut first_ms) = (0.0, Vec::new());
+        let (mut within, mut count, mut first_ms) = (0.0, 0, Vec::new());
         while let Some(task) = tasks.join_next().await {
-            let (some, firsts) = task??;
-            count += some;
+            let (some, all, firsts) = task??;
+            within += some;
+            count += all;
             first_ms.extend(firsts);
         }
-        if count == 0.0 {
+        if within == 0.0 {
             bail!("{streams} streams: nothing came in {time:?}");
         }
-        Ok(Heard { a_second: count / time.as_secs_f64(), first_ms })
+        Ok(Heard { a_second: within / time.as_secs_f64(), count, first_ms })
     }
 
     async fn ask(self, channel: Channel, seed: u64) -> Result<Stream> {

@@ -1,5 +1,9 @@
 //! The client commands against the fleet: what they print, what they write, and how they end.
 
+mod codec;
+mod generated;
+mod telemetry;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -27,6 +31,21 @@ impl Files {
     }
 }
 
+/// What was printed as JSON lines.
+fn objects(lines: &str) -> Vec<Value> {
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The width and height of a picture in a file.
+fn size(file: &str) -> (u32, u32) {
+    image::load_from_memory(&std::fs::read(file).unwrap()).unwrap().dimensions()
+}
+
+/// How many frames a file has as an animation.
+fn frames(file: &str) -> usize {
+    std::fs::read(file).unwrap().windows(4).filter(|chunk| *chunk == b"fcTL").count()
+}
+
 #[test]
 fn denoise_writes_pictures_that_are_nearer_to_the_clean_ones() {
     let (fleet, files) = (Fleet::shared(), Files::new());
@@ -47,7 +66,7 @@ fn denoise_writes_pictures_that_are_nearer_to_the_clean_ones() {
     let grid = files.name("grid.png");
     let line = ["--add-noise", "0.3", "--grid", "--scale", "1", "--output", &grid];
     fleet.ok(&[&["codec", "denoise"][..], &names, &line].concat());
-    let (width, height) = image::open(&grid).unwrap().dimensions();
+    let (width, height) = size(&grid);
     assert!(width >= 4 * 28 && height >= 3 * 28, "clean, noisy and denoised: {width}x{height}");
 }
 

@@ -3,10 +3,13 @@
 // Clippy knows test functions, and not what they call.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+mod classes;
 mod command_line;
 mod damage;
 mod hostile;
 mod images;
+mod inpainting;
+mod methods;
 mod operations;
 mod pictures;
 mod prometheus;
@@ -19,6 +22,7 @@ mod segmentation;
 mod shutdown;
 mod speech;
 mod streams;
+mod telemetry;
 mod tensors;
 mod text;
 mod traces;

@@ -10,8 +10,12 @@ use atelier_tests::pictures::{answer, clothes, encode, file, mean, message, mse,
 use image::{DynamicImage, GrayImage, imageops};
 use tokio_stream::StreamExt;
 
-/// How many numbers a code of `fashion-vae` has.
+/// The default of the models with codes.
+const VAE: &str = "fashion-vae";
+/// How many numbers a code of it has.
 const CODE: usize = 40;
+/// One of each kind with codes.
+const CODERS: [&str; 2] = [VAE, "fashion-ae"];
 
 async fn denoise(fleet: &Fleet, picture: &GrayImage, sigma: Option<f32>) -> GrayImage {
     let request = DenoiseRequest { image: message(picture), sigma, ..Default::default() };
@@ -20,19 +24,20 @@ async fn denoise(fleet: &Fleet, picture: &GrayImage, sigma: Option<f32>) -> Gray
     answer(response.image)
 }
 
-async fn reconstruct(fleet: &Fleet, picture: &GrayImage) -> (GrayImage, f64) {
-    let request = ReconstructRequest { image: message(picture), ..Default::default() };
+async fn reconstruct(fleet: &Fleet, model: &str, picture: &GrayImage) -> (GrayImage, f64) {
+    let request = ReconstructRequest { model: model.into(), image: message(picture), ..Default::default() };
     let response = fleet.codec().reconstruct(request).await.unwrap().into_inner();
+    assert_eq!(response.model.unwrap().name, model);
     (answer(response.image), response.mse.into())
 }
 
-async fn mean_code(fleet: &Fleet, picture: &GrayImage) -> Vec<f32> {
-    let request = EncodeRequest { image: message(picture), ..Default::default() };
+async fn mean_code(fleet: &Fleet, model: &str, picture: &GrayImage) -> Vec<f32> {
+    let request = EncodeRequest { model: model.into(), image: message(picture), ..Default::default() };
     fleet.codec().encode(request).await.unwrap().into_inner().mean.unwrap().values
 }
 
-async fn decode(fleet: &Fleet, values: Vec<f32>) -> GrayImage {
-    let request = DecodeRequest { code: Some(Code { values }), ..Default::default() };
+async fn decode(fleet: &Fleet, model: &str, values: Vec<f32>) -> GrayImage {
+    let request = DecodeRequest { model: model.into(), code: Some(Code { values }), ..Default::default() };
     answer(fleet.codec().decode(request).await.unwrap().into_inner().image)
 }
 
@@ -125,12 +130,15 @@ async fn a_code_that_is_drawn_is_mean_and_deviation_with_noise_of_its_seed() {
 #[tokio::test]
 async fn a_reconstruction_is_the_decoded_mean_of_the_code() {
     let fleet = Fleet::shared();
-    for picture in &clothes()[..4] {
-        let (reconstruction, error) = reconstruct(&fleet, picture).await;
-        assert_eq!(decode(&fleet, mean_code(&fleet, picture).await).await, reconstruction);
-        // The answer's pixels are rounded to 8 bits, its error is not.
-        let measured = mse(picture, &reconstruction);
-        assert!((measured - error).abs() < 1e-4, "{measured} is not {error}");
+    for model in CODERS {
+        for picture in &clothes()[..4] {
+            let (reconstruction, error) = reconstruct(&fleet, model, picture).await;
+            let code = mean_code(&fleet, model, picture).await;
+            assert_eq!(decode(&fleet, model, code).await, reconstruction, "{model}");
+            // The answer's pixels are rounded to 8 bits, its error is not.
+            let measured = mse(picture, &reconstruction);
+            assert!((measured - error).abs() < 1e-4, "{model}: {measured} is not {error}");
+        }
     }
 }
 
@@ -138,22 +146,24 @@ async fn a_reconstruction_is_the_decoded_mean_of_the_code() {
 async fn a_reconstruction_is_nearer_to_its_own_image_than_to_any_other() {
     let fleet = Fleet::shared();
     let clothes = clothes();
-    let mut errors = Vec::new();
-    for (at, picture) in clothes.iter().enumerate() {
-        let (reconstruction, error) = reconstruct(&fleet, picture).await;
-        errors.push(error);
-        let nearest = (0..clothes.len())
-            .min_by(|a, b| mse(&clothes[*a], &reconstruction).total_cmp(&mse(&clothes[*b], &reconstruction)));
-        assert_eq!(nearest, Some(at), "image {at}, mean squared error {error}");
+    for model in CODERS {
+        let mut errors = Vec::new();
+        for (at, picture) in clothes.iter().enumerate() {
+            let (reconstruction, error) = reconstruct(&fleet, model, picture).await;
+            errors.push(error);
+            let far = |other: &usize| mse(&clothes[*other], &reconstruction);
+            let nearest = (0..clothes.len()).min_by(|a, b| far(a).total_cmp(&far(b)));
+            assert_eq!(nearest, Some(at), "{model}: image {at}, mean squared error {error}");
+        }
+        assert!(mean(errors.clone()) < 0.02, "{model}: {errors:?}");
     }
-    assert!(mean(errors.clone()) < 0.02, "{errors:?}");
 }
 
 #[tokio::test]
 async fn an_image_of_another_size_and_colour_is_fitted() {
     let fleet = Fleet::shared();
     let picture = &clothes()[1];
-    let (expected, _) = reconstruct(&fleet, picture).await;
+    let (expected, _) = reconstruct(&fleet, VAE, picture).await;
     let large = DynamicImage::from(imageops::resize(picture, 280, 280, imageops::FilterType::Nearest));
     for (data, fit) in [
         (encode(large.to_rgb8(), image::ImageFormat::Png), Fit::Unspecified),
@@ -185,7 +195,11 @@ async fn samples_are_those_of_their_seed_and_a_larger_count_goes_on_where_a_smal
     let (other, _) = sample(&fleet, request(6, 3)).await;
     assert!(few.images.iter().zip(&other.images).all(|(a, b)| a != b), "another seed gives other images");
     for (picture, code) in few_pictures.iter().zip(&few.codes) {
-        assert_eq!(&decode(&fleet, code.values.clone()).await, picture, "each image is that of its code");
+        assert_eq!(
+            &decode(&fleet, VAE, code.values.clone()).await,
+            picture,
+            "each image is that of its code"
+        );
     }
     let (one, _) = sample(&fleet, SampleRequest::default()).await;
     assert_eq!(one.images.len(), 1);
@@ -202,7 +216,7 @@ async fn samples_differ_from_each_other_and_less_so_at_a_lower_temperature() {
         let (_, pictures) = sample(&fleet, request).await;
         spreads.push(mean(pictures.windows(2).map(|pair| mse(&pair[0], &pair[1]))));
         if temperature == 0.0 {
-            assert_eq!(pictures[0], decode(&fleet, vec![0.0; CODE]).await, "the image of the zero code");
+            assert_eq!(pictures[0], decode(&fleet, VAE, vec![0.0; CODE]).await, "the image of the zero code");
         }
     }
     let [full, half, none] = spreads[..] else { unreachable!() };
@@ -214,7 +228,7 @@ async fn samples_differ_from_each_other_and_less_so_at_a_lower_temperature() {
 async fn a_walk_leads_from_one_reconstruction_to_the_other() {
     let fleet = Fleet::shared();
     let [from, to] = [&clothes()[0], &clothes()[2]];
-    let codes = [mean_code(&fleet, from).await, mean_code(&fleet, to).await];
+    let codes = [mean_code(&fleet, VAE, from).await, mean_code(&fleet, VAE, to).await];
     let length = |code: &[f32]| code.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
     for spherical in [false, true] {
         let request = InterpolateRequest {
@@ -229,8 +243,8 @@ async fn a_walk_leads_from_one_reconstruction_to_the_other() {
         assert_eq!(frames.iter().map(|frame| frame.index).collect::<Vec<_>>(), (0..41).collect::<Vec<_>>());
         assert!(frames.iter().all(|frame| frame.steps == 41));
         let [first, .., last] = frames.as_slice() else { panic!("no frames") };
-        assert_eq!(answer(first.image.clone()), reconstruct(&fleet, from).await.0);
-        assert_eq!(answer(last.image.clone()), reconstruct(&fleet, to).await.0);
+        assert_eq!(answer(first.image.clone()), reconstruct(&fleet, VAE, from).await.0);
+        assert_eq!(answer(last.image.clone()), reconstruct(&fleet, VAE, to).await.0);
 
         let middle = frames[20].code.clone().unwrap().values;
         let straight: Vec<f32> = codes[0].iter().zip(&codes[1]).map(|(a, b)| (a + b) / 2.0).collect();

@@ -1,4 +1,4 @@
-//! Speech, with whichever such models are shipped.
+//! Speech, with every such model that is shipped.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -159,5 +159,7 @@ async fn the_command_writes_a_wav_file_that_says_its_own_length() {
         let length = u32::from_le_bytes(wav[40..44].try_into().unwrap()) as usize;
         assert_eq!((&wav[..4], &wav[8..16], wav.len()), (&b"RIFF"[..], &b"WAVEfmt "[..], 44 + length));
         assert_eq!(fleet.output(&[&line[..], &["-"]].concat()).stdout, wav, "stdout gets the same bytes");
+        let voices = fleet.ok(&["audio", "speakers", "--model", &model.name]);
+        assert!(!voices.is_empty() && voices.lines().all(|line| line.ends_with(" s a digit")), "{voices}");
     }
 }
