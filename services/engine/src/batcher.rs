@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::gauge::Gauge;
 use crate::runtime::session::{Factory, Runner};
+use crate::runtime::stop::LAST_RUN;
 use crate::sizes::Sizes;
 use crate::stats::{Activity, GraphStats, Health, Line, Outcomes, Times, Work, Workers};
 use crate::sync::{Condvar, Mutex, PoisonError, thread};
@@ -69,6 +70,7 @@ impl GraphHandle {
             running: HashMap::new(),
             next_id: 0,
             begun: 0,
+            gone: 0,
             broken: 0,
             draining: false,
             stop: false,
@@ -101,7 +103,7 @@ impl GraphHandle {
         }
         // Whoever is served finds sessions that have all they need.
         let state = handle.shared.state();
-        let begun = handle.shared.work.wait_while(state, |state| state.begun < workers);
+        let begun = handle.shared.work.wait_while(state, |s| s.begun < workers && s.gone == 0);
         drop(begun.unwrap_or_else(PoisonError::into_inner));
         Ok(handle)
     }
@@ -269,8 +271,8 @@ impl GraphHandle {
         self.shared.state().scheduler.is_idle()
     }
 
-    /// Gives up what waits, lets running batches finish, and joins the workers.
-    pub(crate) fn stop(&self) {
+    /// Gives up what waits and what runs, and tells the workers to end.
+    pub(crate) fn end(&self) {
         let mut state = self.shared.state();
         state.draining = true;
         state.stop = true;
@@ -279,12 +281,31 @@ impl GraphHandle {
         drop(state);
         self.shared.work.notify_all();
         self.shared.end.notify_all();
+    }
+
+    /// Joins the workers that were told to [end](Self::end); one that has not by then is left behind.
+    pub(crate) fn join(&self, by: Instant) {
         let threads = std::mem::take(&mut *self.shared.threads());
+        let at_work = |state: &mut State| state.gone < threads.len();
+        let patience = by.saturating_duration_since(Instant::now());
+        let ended = self.shared.end.wait_timeout_while(self.shared.state(), patience, at_work);
+        let (state, waited) = ended.unwrap_or_else(PoisonError::into_inner);
+        drop(state);
+        if waited.timed_out() {
+            tracing::error!(graph = self.shared.setup.name, "a worker does not end and is left behind");
+            return;
+        }
         for thread in threads {
             if thread.join().is_err() {
                 tracing::error!(graph = self.shared.setup.name, "a worker thread ended in panic");
             }
         }
+    }
+
+    /// Both. Takes no longer than a few seconds, whatever a run does.
+    pub(crate) fn stop(&self) {
+        self.end();
+        self.join(Instant::now() + LAST_RUN);
     }
 
     fn check(&self, inputs: &[Tensor]) -> Result<usize, EngineError> {

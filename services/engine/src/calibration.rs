@@ -57,7 +57,7 @@ pub struct GraphCalibration {
     pub threads: usize,
     /// The sizes of batches that are run, in rows, ascending.
     pub sizes: Vec<usize>,
-    /// What a batch of each takes, in seconds.
+    /// What a batch of each takes, in seconds, at most 3600; 0 where that is not known.
     pub seconds: Vec<f64>,
     /// Of a step graph: up to so many streams are stepped by one session whose threads divide a step; 0 where none are,
     /// or there are no other sessions.
@@ -145,8 +145,8 @@ impl Calibration {
             if sizes.last().is_some_and(|last| *last > most) {
                 return wrong("sizes", &format!("must be at most {most}, as many as were tried"));
             }
-            if seconds.len() != sizes.len() || !seconds.iter().all(|s| s.is_finite() && *s >= 0.0) {
-                return wrong("seconds", "must be a time for each size");
+            if seconds.len() != sizes.len() || !seconds.iter().all(|s| (0.0..=3600.0).contains(s)) {
+                return wrong("seconds", "must be a time for each size, of at most 3600");
             }
         }
         Ok(())
@@ -224,11 +224,11 @@ mod tests {
         );
         assert_eq!(said(|g| g.threads = 0), "graph `g`: workers, threads: must be 1 to 4096");
         assert_eq!(said(|g| g.few = Some(4097)), "graph `g`: few: must be 0 to 4096");
-        assert_eq!(
-            said(|g| g.seconds = vec![1.0, f64::NAN]),
-            "graph `g`: seconds: must be a time for each size"
-        );
-        assert_eq!(said(|g| g.seconds = vec![1.0]), "graph `g`: seconds: must be a time for each size");
+        let seconds = "graph `g`: seconds: must be a time for each size, of at most 3600";
+        assert_eq!(said(|g| g.seconds = vec![1.0, f64::NAN]), seconds);
+        assert_eq!(said(|g| g.seconds = vec![-1.0, 1.0]), seconds);
+        assert_eq!(said(|g| g.seconds = vec![1.0, 1e300]), seconds);
+        assert_eq!(said(|g| g.seconds = vec![1.0]), seconds);
     }
 
     #[test]

@@ -39,6 +39,7 @@ use atelier_package::GraphSpec;
 
 use crate::EngineError;
 use crate::runtime::session::{Factory, Runner};
+use crate::runtime::stop::LAST_RUN;
 use crate::sizes::Sizes;
 use crate::stats::{Activity, DecoderStats, Health, Line, Outcomes, Times, Work, Workers};
 use crate::sync::{PoisonError, thread};
@@ -114,7 +115,7 @@ impl Decoder {
             shared.threads().push(thread);
         }
         // Whoever is served finds sessions that have all they need.
-        let begun = shared.work.wait_while(shared.state(), |state| state.begun < workers);
+        let begun = shared.work.wait_while(shared.state(), |s| s.begun < workers && s.gone == 0);
         drop(begun.unwrap_or_else(PoisonError::into_inner));
         Ok(decoder)
     }
@@ -166,9 +167,8 @@ impl Decoder {
             shared.counts.refused.add(1);
             return Err(EngineError::Draining);
         }
-        let slots = shared.setup.slots;
         // Those that will find a free slot do not count as waiting.
-        let free = slots.saturating_sub(state.desks.active());
+        let (slots, free) = state.desks.slots(shared.setup.slots);
         let turns = (state.waiting.len() + 1).saturating_sub(free);
         let wait = state.pace.wait(turns, slots);
         if turns > shared.setup.waiting {
@@ -262,10 +262,20 @@ impl Decoder {
         state.desks.active() == 0 && state.waiting.is_empty()
     }
 
-    /// Ends every stream with `Draining` before its next step, stops the one that is under way, and joins the
-    /// workers. Takes no longer than a few seconds, whatever a step does.
+    /// Has every stream end with `Draining` before its next step, and stops the one that is under way.
+    pub(crate) fn end(&self) {
+        self.shared.end();
+    }
+
+    /// Joins the workers that were told to [end](Self::end); one that has not by then is left behind.
+    pub(crate) fn join(&self, by: Instant) {
+        self.shared.join(by);
+    }
+
+    /// Both. Takes no longer than a few seconds, whatever a step does.
     pub(crate) fn stop(&self) {
-        self.shared.stop();
+        self.end();
+        self.join(Instant::now() + LAST_RUN);
     }
 }
 

@@ -9,6 +9,7 @@ use atelier_package::{Kind, Package, PackageName, Version};
 use crate::calibration::{Calibration, Machine};
 use crate::model::Model;
 use crate::plan::{GraphLoad, GraphPlan, Plan};
+use crate::runtime::stop::LAST_RUN;
 use crate::runtime::{Device, Runtime};
 use crate::stats::Health;
 use crate::turnstile::Turnstile;
@@ -340,7 +341,8 @@ impl Engine {
     }
 
     /// Takes no more work, finishes what there is within `grace`, gives up the rest with
-    /// [`EngineError::Draining`], and joins the worker threads. Again is harmless.
+    /// [`EngineError::Draining`], and joins the worker threads; one whose run does not hear of its end within a few
+    /// seconds is left behind. Again is harmless.
     pub async fn shutdown(&self, grace: Duration) {
         self.inner.served().closed = true;
         let models = self.models();
@@ -350,7 +352,7 @@ impl Engine {
             tokio::time::sleep(DRAIN_STEP).await;
         }
         let inner = Arc::clone(&self.inner);
-        // Joining waits for the run in progress: not on a thread that others are served by.
+        // Joining waits for the runs in progress, for a few seconds at most: not on a thread that others are served by.
         let stopped = tokio::task::spawn_blocking(move || inner.stop()).await;
         if stopped.is_err() {
             tracing::error!("stopping the workers panicked");
@@ -385,7 +387,10 @@ impl Inner {
     }
 
     fn stop(&self) {
-        self.models().iter().for_each(|m| m.stop());
+        let models = self.models();
+        models.iter().for_each(|m| m.end());
+        let by = Instant::now() + LAST_RUN;
+        models.iter().for_each(|m| m.join(by));
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use atelier_package::Tensor;
 
 use crate::EngineError;
+use crate::runtime::framed::Framed;
 use crate::runtime::session::Runner;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -85,9 +86,29 @@ impl Rebuild {
         (self.asked, self.due) = (0, false);
     }
 
+    /// Whether sessions are run on after a run of theirs that failed. Not after a panic; else as long as they do what they
+    /// are known to do, which they are to `show`: now and then, or after each error where one may last. So nobody who asks
+    /// for what cannot be computed takes them from the others.
+    pub(crate) fn spares(
+        &mut self,
+        name: &str,
+        sessions: &mut [&mut Framed],
+        show: impl FnOnce(&mut [&mut Framed]) -> Result<(), EngineError>,
+    ) -> bool {
+        if sessions.iter().any(|session| session.panicked()) {
+            return false;
+        }
+        let lasting = sessions.iter().any(|session| !session.survives());
+        if !self.suspects() && !lasting {
+            return true;
+        }
+        let shown = show(sessions);
+        shown.inspect_err(|error| tracing::error!(graph = name, %error, "a session is broken")).is_ok()
+    }
+
     /// A run failed that its session survived. Says, once in a while, whether the session is to be tried with what it is
     /// known to do.
-    pub(crate) fn suspects(&mut self) -> bool {
+    fn suspects(&mut self) -> bool {
         self.failed = self.failed.wrapping_add(1);
         self.failed.is_multiple_of(SUSPICIOUS)
     }

@@ -14,6 +14,7 @@ use crate::decoder::{self, Decoder};
 use crate::engine::Config;
 use crate::opening::{self, Opened};
 use crate::plan::{GraphLoad, GraphPlan};
+use crate::runtime::stop::LAST_RUN;
 use crate::runtime::{Device, Runtime};
 use crate::stats::{Activity, DecoderStats, GraphStats, Health};
 use crate::turnstile::Turnstile;
@@ -114,10 +115,22 @@ impl Model {
         self.graphs.values().all(GraphHandle::is_idle) && self.decoders.values().all(Decoder::is_idle)
     }
 
+    /// Gives up all that is under way, and tells the workers to end.
+    pub(crate) fn end(&self) {
+        self.graphs.values().for_each(GraphHandle::end);
+        self.decoders.values().for_each(Decoder::end);
+    }
+
+    /// Joins the workers that were told to [end](Self::end); those that have not by then are left behind.
+    pub(crate) fn join(&self, by: Instant) {
+        self.graphs.values().for_each(|graph| graph.join(by));
+        self.decoders.values().for_each(|decoder| decoder.join(by));
+    }
+
+    /// Both. Takes no longer than a few seconds, whatever a run does.
     pub(crate) fn stop(&self) {
-        self.drain();
-        self.graphs.values().for_each(GraphHandle::stop);
-        self.decoders.values().for_each(Decoder::stop);
+        self.end();
+        self.join(Instant::now() + LAST_RUN);
     }
 
     fn unknown<'a>(&self, graph: &str, known: impl Iterator<Item = &'a String>) -> EngineError {

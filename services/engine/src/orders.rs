@@ -18,6 +18,7 @@ use shuttle::thread;
 use crate::batcher::{GraphHandle, Setup};
 use crate::decoder::shape::StepShape;
 use crate::decoder::{self, Cursor, Decoder, Step};
+use crate::runtime::frame::Frame;
 use crate::runtime::session::Runner;
 use crate::sizes::Sizes;
 use crate::turnstile::Turnstile;
@@ -37,11 +38,13 @@ fn every_order(test: impl Fn() + Send + Sync + Clone + 'static) {
 struct Doubling {
     run: Arc<AtomicUsize>,
     bad: fn(usize) -> bool,
+    broken: bool,
 }
 
 impl Runner for Doubling {
     fn run(&mut self, inputs: &[Tensor]) -> Result<Vec<Tensor>, EngineError> {
         if (self.bad)(self.run.fetch_add(1, Ordering::SeqCst)) {
+            self.broken = true;
             return Err(EngineError::Runtime("on purpose".into()));
         }
         let x = inputs[0].as_f32().unwrap();
@@ -50,6 +53,13 @@ impl Runner for Doubling {
 
     fn survives(&self) -> bool {
         false
+    }
+
+    fn warm(&mut self, _frame: Option<&mut Frame>) -> Result<(), EngineError> {
+        match self.broken {
+            true => Err(EngineError::Runtime("broken".into())),
+            false => Ok(()),
+        }
     }
 }
 
@@ -63,7 +73,7 @@ fn graph(workers: usize, bad: fn(usize) -> bool) -> GraphHandle {
         outputs: vec![tensor("y")],
         ..GraphSpec::default()
     };
-    let runner = move || Box::new(Doubling { run: Arc::clone(&run), bad }) as Box<dyn Runner>;
+    let runner = move || Box::new(Doubling { run: Arc::clone(&run), bad, broken: false }) as Box<dyn Runner>;
     let first = (0..workers).map(|_| runner()).collect();
     let setup = Setup {
         name: "test/1/double".into(),

@@ -480,7 +480,28 @@ async fn a_session_that_fails_again_and_again_and_at_what_it_was_tried_with_is_m
 }
 
 #[tokio::test]
-async fn where_an_error_may_last_each_costs_a_session_and_no_one_else_an_answer() {
+async fn where_an_error_may_last_each_has_the_session_tried_which_is_kept_if_it_does_what_it_should() {
+    let bench = Bench::new(64);
+    assert_eq!(bench.tried(), [1, 2, 4]);
+    bench.faults.fragile.store(true, Ordering::SeqCst);
+    for _ in 0..4 {
+        bench.fails().await;
+    }
+    // Each answered first.
+    let good = bench.ask(2, 1, None);
+    bench.orders.send(Order::Go).unwrap();
+    assert_eq!(values(good.await), [4.0]);
+    assert_eq!((bench.tried(), bench.made.load(Ordering::SeqCst)), (vec![1; 4], 1));
+    bench.faults.cold.store(true, Ordering::SeqCst);
+    bench.fails().await;
+    let good = bench.ask(3, 1, None);
+    bench.orders.send(Order::Go).unwrap();
+    assert_eq!((values(good.await), bench.made.load(Ordering::SeqCst)), (vec![6.0], 2));
+    bench.finish();
+}
+
+#[tokio::test]
+async fn where_an_error_may_last_it_costs_no_one_else_an_answer() {
     let bench = Bench::new(64);
     bench.faults.fragile.store(true, Ordering::SeqCst);
     let first = bench.ask(0, 1, None);
@@ -494,7 +515,6 @@ async fn where_an_error_may_last_each_costs_a_session_and_no_one_else_an_answer(
     assert!(matches!(bad.await.unwrap(), Err(EngineError::Runtime(_))));
     let [one, two] = good;
     assert_eq!((values(one.await), values(two.await)), (vec![2.0], vec![4.0]));
-    assert!(bench.made.load(Ordering::SeqCst) > 2);
     assert_eq!(bench.handle.stats().failed, 1);
     bench.finish();
 }
@@ -639,5 +659,23 @@ async fn stopping_ends_the_run_that_is_under_way() {
     tokio::task::spawn_blocking(move || handle.stop()).await.unwrap();
     assert_eq!(running.await.unwrap(), Err(EngineError::Draining));
     assert_eq!(waiting.await.unwrap(), Err(EngineError::Draining));
+    bench.finish();
+}
+
+#[tokio::test]
+async fn stopping_leaves_a_worker_behind_whose_run_hears_of_no_stop() {
+    let bench = Bench::new(64);
+    bench.stop.way.store(GOES_ON, Ordering::SeqCst);
+    let deaf = bench.ask(1, 1, None);
+    bench.begun().await;
+    let handle = bench.handle.clone();
+    let stop = tokio::task::spawn_blocking(move || handle.stop());
+    assert_eq!(deaf.await.unwrap(), Err(EngineError::Draining));
+    tokio::time::timeout(Duration::from_secs(60), stop).await.expect("it never stops").unwrap();
+    assert_eq!(bench.handle.stats().running, 1, "it still runs");
+    bench.orders.send(Order::Go).unwrap();
+    while bench.handle.stats().running > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     bench.finish();
 }

@@ -125,6 +125,11 @@ impl Scheduler {
         self.queued_rows > 0 || !self.again.is_empty()
     }
 
+    /// Whether halves of a batch that failed are yet to be run.
+    pub(crate) fn has_halves(&self) -> bool {
+        !self.again.is_empty()
+    }
+
     /// When a worker that is free is to take a batch.
     pub(crate) fn ready(&self, now: Instant) -> Ready {
         let Limits { delay, .. } = self.limits;

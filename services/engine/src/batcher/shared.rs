@@ -82,6 +82,8 @@ pub(super) struct State {
     pub(super) next_id: RequestId,
     /// Workers that are there.
     pub(super) begun: usize,
+    /// Workers that are gone.
+    pub(super) gone: usize,
     /// Workers whose session could not be made anew at once after a fault.
     pub(super) broken: usize,
     pub(super) draining: bool,

@@ -12,8 +12,20 @@ use crate::runtime::framed::Framed;
 use crate::runtime::session::Runner;
 use crate::sync::{MutexGuard, PoisonError};
 
+/// Says that a worker is gone, however it went.
+struct Gone<'a>(&'a Shared);
+
+impl Drop for Gone<'_> {
+    fn drop(&mut self) {
+        self.0.state().gone += 1;
+        self.0.work.notify_all();
+        self.0.end.notify_all();
+    }
+}
+
 /// Runs batches until the batcher is stopped and nothing is left to do.
 pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
+    let _gone = Gone(shared);
     let mut rebuild = Rebuild::default();
     let mut broken = false;
     let mut runner = match framed(shared, runner) {
@@ -76,7 +88,7 @@ pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
         let computed = started.elapsed();
         shared.counts.computed_time.add(computed.saturating_mul(requests));
         drop(running);
-        let mut lost = false;
+        let mut suspect = false;
         let ok = match result {
             Ok(outputs) => {
                 rebuild.succeeded();
@@ -100,41 +112,37 @@ pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
             Err(_) if stopped && !session.panicked() => false,
             Err(e) => {
                 tracing::error!(graph = shared.setup.name, error = %e, requests = job.parts.len(), "a batch failed");
-                lost = !survives(shared, session, &mut rebuild);
-                if lost && job.parts.len() > 1 {
-                    rebuild.excuse();
-                }
+                suspect = true;
                 false
             }
         };
         let mut state = shared.state();
         shared.step(&mut state, Event::Done { batch: job.batch, ok });
-        if lost {
-            shared.step(&mut state, Event::Lost);
-        }
+        let halves = state.scheduler.has_halves();
         drop(state);
-        if lost {
+        if !ok {
+            // Its halves may be run by any worker, and this one may have no session soon.
+            shared.work.notify_all();
+        }
+        if suspect && !survives(shared, session, &mut rebuild) {
+            if halves {
+                rebuild.excuse();
+            }
+            shared.step(&mut shared.state(), Event::Lost);
             // Dropped and made anew: nobody knows what state it is in.
             runner = None;
-        }
-        if !ok {
-            // Its halves may be run by any worker, and this one may have no session now.
-            shared.work.notify_all();
         }
     }
 }
 
-/// Whether a session is run on after a run that failed: where it cannot have suffered, as long as it does what it was
-/// tried with. So nobody who asks for what cannot be computed takes it from the others.
+/// Whether a session is [spared](Rebuild::spares) after a run that failed.
 fn survives(shared: &Shared, session: &mut Framed, rebuild: &mut Rebuild) -> bool {
-    if !session.survives() || !rebuild.suspects() {
-        return session.survives();
-    }
     let setup = &shared.setup;
-    let _pass = setup.turnstile.pass(setup.threads);
-    let smallest = setup.sizes.as_slice().first().copied().filter(|_| setup.joinable);
-    let tried = session.warm(&setup.spec, smallest);
-    tried.inspect_err(|error| tracing::error!(graph = setup.name, %error, "a session is broken")).is_ok()
+    rebuild.spares(&setup.name, &mut [session], |sessions| {
+        let _pass = setup.turnstile.pass(setup.threads);
+        let smallest = setup.sizes.as_slice().first().copied().filter(|_| setup.joinable);
+        sessions.iter_mut().try_for_each(|session| session.warm(&setup.spec, smallest))
+    })
 }
 
 /// A session for this thread, which has run all that it will be run at.

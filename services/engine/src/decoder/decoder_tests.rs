@@ -28,6 +28,8 @@ pub(super) struct Orders {
     pub(super) release: AtomicBool,
     /// A run hangs.
     pub(super) hangs: AtomicBool,
+    /// The worker panics where no panic is caught.
+    pub(super) falls: AtomicBool,
     /// Sessions that were made, the first ones included.
     pub(super) made: AtomicUsize,
     frames: Witness,
@@ -95,6 +97,7 @@ impl Runner for Counting {
     }
 
     fn stop(&self) -> Option<Arc<dyn Stop>> {
+        assert!(!self.orders.falls.load(Ordering::SeqCst), "by accident");
         Some(Arc::clone(&self.stopper) as Arc<dyn Stop>)
     }
 

@@ -38,6 +38,18 @@ impl Desks {
         self.desks.iter().map(|desk| desk.active).sum()
     }
 
+    /// Of so many slots those of workers that are not out, and how many of them are free; of all where every worker is
+    /// out: some will be back at once.
+    pub(super) fn slots(&self, slots: usize) -> (usize, usize) {
+        let (each, none) = (slots.div_ceil(self.len().max(1)), self.healthy() == 0);
+        let (mut there, mut free) = (0, 0);
+        for desk in self.desks.iter().filter(|desk| none || !desk.out) {
+            there += each;
+            free += each.saturating_sub(desk.active);
+        }
+        (slots.min(there), free.min(slots.saturating_sub(self.active())))
+    }
+
     #[cfg(test)]
     pub(super) fn each_active(&self) -> Vec<usize> {
         self.desks.iter().map(|desk| desk.active).collect()
@@ -130,6 +142,18 @@ mod tests {
         desks.of(0, |desk| (desk.out, desk.active) = (true, 2));
         assert!(desks.is_next(1));
         assert_eq!((desks.healthy(), desks.all_broken()), (1, false));
+    }
+
+    #[test]
+    fn the_slots_of_a_worker_that_is_out_do_not_count_unless_all_are() {
+        let mut desks = Desks::new(2, 0);
+        desks.of(0, |desk| desk.active = 1);
+        // Three in sum, though either could have two.
+        assert_eq!(desks.slots(3), (3, 2));
+        desks.of(1, |desk| desk.out = true);
+        assert_eq!(desks.slots(3), (2, 1));
+        desks.of(0, |desk| desk.out = true);
+        assert_eq!(desks.slots(3), (3, 2));
     }
 
     #[test]

@@ -146,6 +146,39 @@ async fn a_worker_that_can_have_no_session_ends_those_who_stand_still_in_its_slo
 }
 
 #[tokio::test]
+async fn the_slots_of_a_worker_that_can_have_no_session_are_for_those_who_wait() {
+    // The first two are kept together.
+    let bench = Bench::like(4, &[1, 2], &Like { workers: 3, few: 2, ..Like::default() });
+    bench.orders.no_repairs.store(true, Ordering::SeqCst);
+    let mut streams = bench.parked(4, 4).await;
+    assert_eq!(bench.active(), [2, 1, 1]);
+    // The one for the slot of the stream that fails, which nobody reads from, and the other for that of its neighbour.
+    let _stands = bench.walk(50);
+    let served = bench.walks(9);
+    bench.order(PANIC);
+    assert_eq!(counts(streams.remove(0)).await, Err(failed()));
+    let served = tokio::time::timeout(Duration::from_secs(60), served).await.expect("nobody is woken");
+    assert_eq!(served.unwrap().unwrap(), upto(9));
+    bench.finish();
+}
+
+#[tokio::test]
+async fn where_the_last_worker_ends_in_panic_all_are_told_and_new_ones_refused() {
+    let bench = Bench::new(1, &[1]);
+    let held = bench.parked(1, 1).await.remove(0);
+    let waiting = bench.walks(3);
+    bench.until("one waits", |stats| stats.waiting == 1).await;
+    bench.orders.falls.store(true, Ordering::SeqCst);
+    for end in [counts(held).await, waiting.await.unwrap()] {
+        assert!(matches!(end, Err(EngineError::Loading(_))), "{end:?}");
+    }
+    let refused = bench.decoder.stream(Walker { steps: 3 }, None).map(|_| ());
+    assert!(matches!(refused, Err(EngineError::Loading(_))), "{refused:?}");
+    assert_eq!(bench.decoder.health(), Health::Down);
+    bench.finish();
+}
+
+#[tokio::test]
 async fn while_no_session_can_be_made_streams_are_told_and_afterwards_served_again() {
     let bench = Bench::new(1, &[1]);
     bench.orders.no_repairs.store(true, Ordering::SeqCst);

@@ -15,6 +15,8 @@ pub(super) struct Seat {
     /// Its steps, and those of others that it was not there for.
     pub(super) served: u64,
     pub(super) since: Instant,
+    /// Whether it has taken a step.
+    pub(super) stepped: bool,
     pub(super) used: Held,
 }
 

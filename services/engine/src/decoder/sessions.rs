@@ -48,18 +48,15 @@ impl Sessions {
         self.all().any(|framed| framed.panicked())
     }
 
-    /// Whether they are run on after a step that failed: where they cannot have suffered, as long as they do what they
-    /// are known to do. No frame holds a state any more.
+    /// Whether they are [spared](Rebuild::spares) after a step that failed. No frame holds a state any more.
     pub(super) fn survive(&mut self, setup: &Setup, rebuild: &mut Rebuild) -> bool {
-        let survive = self.all().all(|framed| framed.survives());
-        if !survive || !rebuild.suspects() {
-            return survive;
-        }
-        let divided = setup.divided.as_ref().map_or(0, |divided| divided.threads);
-        let _pass = setup.turnstile.pass(setup.threads.max(divided));
-        let smallest = setup.sizes.as_slice().first().copied();
-        let tried = self.all().try_for_each(|framed| framed.warm(&setup.spec, smallest));
-        tried.inspect_err(|error| tracing::error!(graph = setup.name, %error, "a session is broken")).is_ok()
+        let mut all: Vec<&mut Framed> = self.all().collect();
+        rebuild.spares(&setup.name, &mut all, |all| {
+            let divided = setup.divided.as_ref().map_or(0, |divided| divided.threads);
+            let _pass = setup.turnstile.pass(setup.threads.max(divided));
+            let smallest = setup.sizes.as_slice().first().copied();
+            all.iter_mut().try_for_each(|framed| framed.warm(&setup.spec, smallest))
+        })
     }
 
     /// New ones after a fault, or how long to wait before the next attempt.

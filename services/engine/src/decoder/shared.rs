@@ -1,7 +1,7 @@
 //! What the callers, the workers and the watchdog of a decoder share.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Setup;
 use super::desks::Desks;
@@ -14,9 +14,6 @@ use crate::gauge::{Counter, Gauge, Held};
 use crate::histogram::Histogram;
 use crate::sync::thread::JoinHandle;
 use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-
-/// How long the end of a step is waited for that was told to stop.
-const LAST_STEP: Duration = Duration::from_secs(3);
 
 pub(crate) struct Shared {
     pub(super) setup: Setup,
@@ -157,12 +154,15 @@ impl Shared {
 
     /// Ends a stream that has a slot of this worker.
     pub(super) fn leave(&self, worker: usize, seat: Seat, end: Result<(), EngineError>) {
-        let Seat { lane, since, used, .. } = seat;
+        let Seat { lane, since, stepped, used, .. } = seat;
         // The slot is free before the client hears of the end.
         drop(used);
         let mut state = self.state();
         state.desks.of(worker, |desk| desk.active -= 1);
-        state.pace.add(since.elapsed());
+        // Who took no step says nothing of how long one keeps a slot.
+        if stepped {
+            state.pace.add(since.elapsed());
+        }
         drop(state);
         self.finish(lane, end);
     }
@@ -212,8 +212,8 @@ impl Shared {
         }
     }
 
-    /// Has the workers end. A step that is under way is stopped; where a worker does not hear of it, it is left behind.
-    pub(super) fn stop(&self) {
+    /// Tells the workers to end, and stops the steps that are under way.
+    pub(super) fn end(&self) {
         let mut state = self.state();
         state.draining = true;
         state.stop = true;
@@ -221,9 +221,14 @@ impl Shared {
         self.wake();
         self.posts.iter().for_each(Post::stop);
         self.end_line(&EngineError::Draining);
+    }
+
+    /// Waits for the workers that were told to end. One that has not by then is left behind.
+    pub(super) fn join(&self, by: Instant) {
         let threads = std::mem::take(&mut *self.threads());
         let at_work = |state: &mut State| state.gone < threads.len();
-        let ended = self.work.wait_timeout_while(self.state(), LAST_STEP, at_work);
+        let patience = by.saturating_duration_since(Instant::now());
+        let ended = self.work.wait_timeout_while(self.state(), patience, at_work);
         let (state, waited) = ended.unwrap_or_else(PoisonError::into_inner);
         drop(state);
         if waited.timed_out() {

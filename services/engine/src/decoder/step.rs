@@ -75,6 +75,7 @@ impl Worker<'_> {
     fn advance(&mut self, slot: usize, place: &mut Option<Seat>, logits: &[f32]) {
         let Some(seat) = place else { return };
         seat.served += 1;
+        seat.stepped = true;
         let (shape, slots, lane) = (&self.setup.shape, &mut self.slots, seat.lane.as_mut());
         // A cursor that panics ends its own stream.
         let next = caught(|| {
@@ -122,17 +123,16 @@ impl Worker<'_> {
     }
 
     /// Has the streams of a step that failed tried again in two halves, and those in halves, until what breaks it
-    /// stands alone: that one ends. Says whether there are halves.
-    pub(super) fn halve(&mut self) -> bool {
+    /// stands alone: that one ends.
+    pub(super) fn halve(&mut self) {
         if let [(slot, _)] = self.picked.as_slice() {
             self.fail(*slot);
-            return false;
+            return;
         }
         let slots: Vec<usize> = self.picked.iter().map(|(slot, _)| *slot).collect();
         let (first, second) = slots.split_at(slots.len() / 2);
         self.again.push_front(second.to_vec());
         self.again.push_front(first.to_vec());
-        true
     }
 
     fn fail(&self, slot: usize) {

@@ -43,19 +43,40 @@ pub(super) struct Worker<'a> {
     pub(super) picked: Vec<(usize, i64)>,
 }
 
-/// Says that a worker is gone, however it went.
-struct Gone<'a>(&'a Shared);
+/// Says that a worker is gone, however it went: where that was a panic nobody else steps those who have its slots.
+struct Gone<'a> {
+    shared: &'a Shared,
+    number: usize,
+}
 
 impl Drop for Gone<'_> {
     fn drop(&mut self) {
-        self.0.state().gone += 1;
-        self.0.work.notify_all();
+        let Self { shared, number } = *self;
+        let mut state = shared.state();
+        let stop = state.stop;
+        if !stop {
+            state.desks.of(number, |desk| (desk.out, desk.broken, desk.stepping) = (true, true, false));
+        }
+        let none_left = !stop && state.desks.all_broken();
+        drop(state);
+        let end = if stop { EngineError::Draining } else { shared.loading() };
+        if let Some(post) = shared.posts.get(number) {
+            *post.run() = None;
+            for seat in post.clear() {
+                shared.leave(number, seat, Err(end.clone()));
+            }
+        }
+        if none_left {
+            shared.end_line(&end);
+        }
+        shared.state().gone += 1;
+        shared.wake();
     }
 }
 
 /// Steps streams until the decoder is stopped.
 pub(super) fn serve(shared: &Shared, number: usize, mut sessions: Sessions) {
-    let _gone = Gone(shared);
+    let _gone = Gone { shared, number };
     let (setup, Some(post)) = (&shared.setup, shared.posts.get(number)) else { return };
     let slots = post.seats().len();
     let mut worker = Worker {
@@ -108,11 +129,11 @@ pub(super) fn serve(shared: &Shared, number: usize, mut sessions: Sessions) {
                     continue;
                 }
                 tracing::error!(graph = setup.name, %error, streams = worker.picked.len(), "a step failed");
-                let halved = worker.halve();
+                worker.halve();
                 if open.survive(setup, &mut rebuild) {
                     continue;
                 }
-                if halved {
+                if !worker.again.is_empty() {
                     rebuild.excuse();
                 }
                 worker.lose();
@@ -195,9 +216,11 @@ impl Worker<'_> {
                 drop(held);
                 self.shared.counts.queue.time(since.elapsed());
                 let used = self.shared.slots_used.hold(1);
-                let mut seat = Seat { lane, token: 0, served: self.turn, since: now, used };
+                let mut seat = Seat { lane, token: 0, served: self.turn, since: now, stepped: false, used };
                 match self.begin(slot, &mut seat, now) {
                     Ok(()) => {
+                        // Whoever had the slot before may be in a half.
+                        self.again.iter_mut().for_each(|half| half.retain(|other| *other != slot));
                         self.ready.push((slot, seat.served));
                         *place = Some(seat);
                         break;
@@ -284,6 +307,8 @@ impl Worker<'_> {
         if none_left {
             self.shared.end_line(&self.shared.loading());
         }
+        // Slots are free now, which the others may have for those who wait.
+        self.shared.wake();
         let state = self.shared.state();
         let (state, _) = self
             .shared

@@ -22,6 +22,8 @@ pub(crate) struct Frame {
     pub(super) binding: Option<IoBinding>,
     /// The options of this frame's runs, which are replayed as a CUDA graph.
     pub(super) replayed: Option<Arc<RunOptions>>,
+    /// What the last run left is here only in part, or neither where it was nor where it was to be.
+    pub(super) torn: bool,
 }
 
 impl Frame {
@@ -42,7 +44,7 @@ impl Frame {
             specs.iter().map(numbers).collect::<Result<Vec<_>, EngineError>>()
         };
         let (inputs, outputs) = (side(&spec.inputs, Side::Input)?, side(&spec.outputs, Side::Output)?);
-        Ok(Self { rows, inputs, outputs, device: Device::Cpu, binding: None, replayed: None })
+        Ok(Self { rows, inputs, outputs, device: Device::Cpu, binding: None, replayed: None, torn: false })
     }
 
     /// Of ordinary memory.
@@ -110,8 +112,21 @@ impl Frame {
     }
 
     /// Has the next run go on where the last one ended, without a copy: what it left in the output of each pair (of an
-    /// input and an output) is the input now, and what was the input is to be written over.
+    /// input and an output) is the input now, and what was the input is to be written over. After an error it is lost.
     pub(crate) fn carry(
+        &mut self,
+        spec: &GraphSpec,
+        pairs: impl Iterator<Item = (usize, usize)>,
+    ) -> Result<(), EngineError> {
+        if std::mem::take(&mut self.torn) {
+            return Err(EngineError::Runtime(format!("{}: what a run left is lost", spec.file)));
+        }
+        let carried = self.carry_each(spec, pairs);
+        self.torn = carried.is_err();
+        carried
+    }
+
+    fn carry_each(
         &mut self,
         spec: &GraphSpec,
         pairs: impl Iterator<Item = (usize, usize)>,
@@ -242,6 +257,16 @@ mod tests {
         frame.set_outputs(&[y]).unwrap();
         assert_eq!(frame.take(1..3).unwrap(), [Tensor::f32([2, 2], vec![2.0, 3.0, 4.0, 5.0]).unwrap()]);
         assert!(frame.take(2..4).is_err());
+    }
+
+    #[test]
+    fn what_was_handed_over_only_in_part_is_not_handed_back() {
+        let mut frame = Frame::plain(&spec(), 2).unwrap();
+        let mut carry = |pairs: &[(usize, usize)]| frame.carry(&spec(), pairs.iter().copied());
+        assert!(carry(&[(0, 0)]).is_ok());
+        // There is no second output.
+        assert!(carry(&[(0, 0), (0, 1)]).is_err());
+        assert!(carry(&[(0, 0)]).is_err(), "nobody knows where it is");
     }
 
     #[test]

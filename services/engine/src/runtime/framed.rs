@@ -28,25 +28,37 @@ impl Framed {
     }
 
     /// To be called once by the thread that runs it: all of its sizes are run once, so that whoever is served finds memory
-    /// that has grown to what runs take; and where runs of this runner are recorded, they are now.
+    /// that has grown to what runs take; and where runs of this runner are recorded, they are now. Where they are not, only
+    /// the frames of the smallest and the largest are kept. Error: the smallest cannot be run, or a run panics.
     pub(crate) fn record(&mut self, spec: &GraphSpec, sizes: &[usize]) -> Result<(), EngineError> {
         self.warm_up(spec, sizes, LONGEST_WARM_UP)
     }
 
     fn warm_up(&mut self, spec: &GraphSpec, sizes: &[usize], budget: Duration) -> Result<(), EngineError> {
         let recorded = self.runner.record();
+        let [smallest, largest] = [sizes.first(), sizes.last()].map(|rows| rows.copied().unwrap_or_default());
         let mut took = Duration::ZERO;
         for rows in sizes.iter().copied() {
             let start = Instant::now();
-            if took <= budget {
-                self.warm(spec, Some(rows))?;
+            let warmed = if took <= budget {
+                self.warm(spec, Some(rows))
             } else if recorded {
                 // Later it could not be.
-                self.frame(spec, rows)?;
+                self.frame(spec, rows).map(|_| ())
             } else {
                 let after = took;
                 tracing::warn!(graph = spec.name, rows, ?after, "larger batches are not warmed up");
                 break;
+            };
+            match warmed {
+                Err(error) if rows == smallest || self.panicked => return Err(error),
+                // It may be too large just now.
+                Err(error) => tracing::warn!(graph = spec.name, rows, %error, "batches are not warmed up"),
+                Ok(()) => {}
+            }
+            // Memory that the next size grows into; a frame of this one is made again when it is needed.
+            if !recorded && rows != smallest && rows != largest {
+                self.frames.retain(|frame| frame.rows() != rows);
             }
             took += start.elapsed();
         }
@@ -129,10 +141,13 @@ mod tests {
     use crate::runtime::witness::Witness;
 
     /// Takes its time to warm up, and panics when it is run.
+    #[derive(Default)]
     struct Slow {
         frames: Witness,
         warmed: Witness,
         records: bool,
+        /// So many rows cannot be run.
+        fails: usize,
     }
 
     impl Runner for Slow {
@@ -149,9 +164,13 @@ mod tests {
         }
 
         fn warm(&mut self, frame: Option<&mut Frame>) -> Result<(), EngineError> {
-            self.warmed.saw(frame.map_or(0, |frame| frame.rows()));
+            let rows = frame.map_or(0, |frame| frame.rows());
+            self.warmed.saw(rows);
             std::thread::sleep(Duration::from_millis(2));
-            Ok(())
+            match self.fails > 0 && rows == self.fails {
+                true => Err(EngineError::Runtime("too large".into())),
+                false => Ok(()),
+            }
         }
     }
 
@@ -163,7 +182,7 @@ mod tests {
     /// The sizes of which there are frames, and those that were run, within so many milliseconds.
     fn warmed_up(records: bool, budget_ms: u64) -> [Vec<usize>; 2] {
         let (frames, warmed) = (Witness::default(), Witness::default());
-        let runner = Slow { frames: frames.clone(), warmed: warmed.clone(), records };
+        let runner = Slow { frames: frames.clone(), warmed: warmed.clone(), records, fails: 0 };
         let budget = Duration::from_millis(budget_ms);
         Framed::new(Box::new(runner)).warm_up(&spec(), &[1, 2, 4], budget).unwrap();
         [frames, warmed].map(|witness| witness.seen().into_iter().map(|(_, rows)| rows).collect())
@@ -177,27 +196,42 @@ mod tests {
     }
 
     #[test]
+    fn only_the_frames_of_the_smallest_and_the_largest_size_are_kept_but_all_that_are_recorded() {
+        for (records, kept) in [(false, [true, false, true]), (true, [true; 3])] {
+            let mut framed = Framed::new(Box::new(Slow { records, ..Slow::default() }));
+            framed.record(&spec(), &[1, 2, 4]).unwrap();
+            assert_eq!([1, 2, 4].map(|rows| framed.known(rows).is_some()), kept);
+            assert_eq!(framed.frame(&spec(), 2).unwrap().rows(), 2, "made again when it is needed");
+        }
+    }
+
+    #[test]
+    fn a_size_that_cannot_be_run_is_left_out_unless_it_is_the_smallest() {
+        for (fails, warmed_up) in [(2, true), (4, true), (1, false)] {
+            let warmed = Witness::default();
+            let runner = Slow { fails, warmed: warmed.clone(), ..Slow::default() };
+            let told = Framed::new(Box::new(runner)).record(&spec(), &[1, 2, 4]);
+            assert_eq!((told.is_ok(), warmed.seen().len()), (warmed_up, if warmed_up { 3 } else { 1 }));
+        }
+    }
+
+    #[test]
     fn what_cannot_be_framed_is_warmed_up_as_it_is() {
         let warmed = Witness::default();
-        let runner = Slow { frames: Witness::default(), warmed: warmed.clone(), records: false };
+        let runner = Slow { warmed: warmed.clone(), ..Slow::default() };
         Framed::new(Box::new(runner)).warm(&spec(), None).unwrap();
         assert_eq!(warmed.seen().len(), 1);
     }
 
     #[test]
     fn a_runner_that_panicked_is_not_run_on() {
-        let (frames, warmed) = (Witness::default(), Witness::default());
-        let mut framed = Framed::new(Box::new(Slow { frames, warmed, records: false }));
+        let mut framed = Framed::new(Box::new(Slow::default()));
         framed.record(&spec(), &[1]).unwrap();
         assert!(framed.survives() && !framed.panicked());
         let error = framed.run(1).err().map(|e| e.to_string());
         assert_eq!(error.as_deref(), Some("panicked: by accident"));
         assert!(framed.panicked() && !framed.survives());
-        let mut framed = Framed::new(Box::new(Slow {
-            frames: Witness::default(),
-            warmed: Witness::default(),
-            records: false,
-        }));
+        let mut framed = Framed::new(Box::new(Slow::default()));
         assert!(framed.run_alone(&[]).is_err() && framed.panicked());
     }
 }

@@ -364,11 +364,14 @@ impl Runner for Unguarded<'_> {
         let foreign = || EngineError::Runtime("a frame of another runner".into());
         let mut binding = frame.binding.take().ok_or_else(foreign)?;
         let session = &mut of.open.as_mut().ok_or_else(gone)?.session;
+        frame.torn = false;
         let mut run = || {
             if let Some(options) = frame.replayed.clone() {
                 stage(frame)?;
                 session.run_binding_with_options(&binding, &options)?;
-                return fetch(frame);
+                let fetched = fetch(frame);
+                frame.torn = fetched.is_err();
+                return fetched;
             }
             if of.device != Device::Cpu {
                 // Binding is what copies to the device.

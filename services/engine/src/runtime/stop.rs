@@ -2,10 +2,14 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use ort::session::RunOptions;
 
 use super::cuda_graph;
+
+/// How long the end of runs is waited for that were told to stop.
+pub(crate) const LAST_RUN: Duration = Duration::from_secs(3);
 
 /// Stops the run of a [`Runner`](super::session::Runner) from another thread.
 pub(crate) trait Stop: Send + Sync {
