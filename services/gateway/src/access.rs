@@ -36,7 +36,8 @@ pub struct AccessConfig {
     /// A TOML file of keys, as `atelier keys new` prints them. It must hold one at the start; from one that is emptied
     /// later on nobody may call. Default: none, everybody may call.
     pub keys: Option<PathBuf>,
-    /// How often the file is looked at for changes. 0 s: never. Default 5 s.
+    /// How often the file is looked at for changes, which are taken when two looks in a row read the same. 0 s: never.
+    /// Default 5 s.
     #[serde(with = "humantime_serde")]
     pub reload: Duration,
 }

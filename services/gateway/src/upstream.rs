@@ -1,8 +1,8 @@
 //! A role as a whole: its endpoints, and calls that go to whichever is best.
 //!
 //! A call goes to the less busy of two endpoints that say that they serve (`pick`), and again to another where it was
-//! not taken (`verdict`), as long as its body can be sent again (`replay`) and not too many calls are (the budget):
-//! its deadline bounds how long that may take, and nothing else.
+//! not taken (`verdict`), as long as its body can be sent again (`replay`) and not too many calls are (the budget).
+//! Its deadline bounds how long that may take, and where nothing can be reached so does the time to connect.
 //! Endpoints that keep failing are left alone for a while (`outlier`). Names are looked up again and again
 //! (`discover`).
 
@@ -27,6 +27,7 @@ use http::HeaderValue;
 use http_body_util::BodyExt;
 use rand::RngExt;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 use tower::ServiceExt;
@@ -43,6 +44,9 @@ use verdict::Verdict;
 
 /// A call is sent so often at most, however long that takes: how long it may take is its deadline's to say.
 const ATTEMPTS: u32 = 3;
+/// But where an endpoint could not be reached, only within so many times to connect of the call's beginning: of machines
+/// that are gone without a word, each costs one.
+const CONNECTS: u32 = 2;
 /// How much of a call's body is kept to be sent again, while there is something left of the [`Allowance`].
 const KEPT_BYTES: usize = 1 << 20;
 /// Calls that are sent again, as a part of all: so many that a role which is restarted is not noticed, and so few
@@ -62,7 +66,7 @@ struct Inner {
     endpoints: watch::Receiver<Endpoints>,
     discovery: Mutex<Option<Discovery>>,
     sooner: Arc<Notify>,
-    /// How long a call waits for the first endpoints to be found.
+    /// How long connecting may take, and how long a call waits for the first endpoints to be found.
     patience: Duration,
     budget: TpsBudget,
     allowance: Allowance,
@@ -152,7 +156,7 @@ impl Upstream {
         let deadline = Deadline::from_extensions(&parts.extensions);
         parts.extensions.clear();
         let (replay, mut body) = Replay::new(body, KEPT_BYTES, Some(&inner.allowance));
-        let (mut tried, mut before) = (Vec::new(), None);
+        let (begun, mut tried, mut before, mut lost) = (Instant::now(), Vec::new(), None, false);
         inner.budget.deposit();
         for attempt in 1.. {
             let endpoint = inner.pick(&service, &tried).await.ok_or_else(|| inner.unreachable())?;
@@ -175,13 +179,21 @@ impl Upstream {
                 Err(error) => Verdict::of_error(error),
             };
             inner.note(&visit, verdict);
-            let again = verdict.again().filter(|again| attempt < ATTEMPTS && inner.helps(*again, &tried));
+            let again = verdict.again().filter(|again| {
+                let in_time = verdict != Verdict::Unreachable || begun.elapsed() < inner.patience * CONNECTS;
+                // A call that kills whoever takes it must not go round.
+                let first_loss = verdict != Verdict::Lost || !lost;
+                attempt < ATTEMPTS && in_time && first_loss && inner.helps(*again, &tried)
+            });
+            // The body last: giving it out again cuts off whoever reads it still.
             if let Some(again) = again
-                && let Some(whole) = replay.again()
+                && replay.is_whole()
                 && inner.may(again)
+                && let Some(whole) = replay.again()
             {
                 tracing::debug!(role = inner.role, attempt, why = again.name(), "sending a call again");
                 (body, before) = (whole, Some(again));
+                lost |= again == Again::Lost;
                 continue;
             }
             replay.release();
@@ -227,9 +239,7 @@ impl Inner {
     fn helps(&self, again: Again, tried: &[endpoint::Id]) -> bool {
         match again {
             // The next connection takes it.
-            Again::NotTaken => true,
-            // Once: a call that kills whoever takes it must not go round.
-            Again::Lost => tried.len() < 2,
+            Again::NotTaken | Again::Lost => true,
             // The same endpoint says the same.
             Again::Unreachable | Again::Declined => {
                 self.endpoints.borrow().iter().any(|endpoint| !tried.contains(&endpoint.id()))

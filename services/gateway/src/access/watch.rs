@@ -17,9 +17,10 @@ pub(crate) struct Following {
     period: Duration,
     /// What keys may be for.
     services: BTreeSet<String>,
+    /// What was believed last.
     seen: Result<String, String>,
-    /// Whether it held no keys when it was last looked at, which is not believed yet.
-    emptied: bool,
+    /// What it read as at the last look.
+    last: Result<String, String>,
     sender: watch::Sender<Arc<Keys>>,
 }
 
@@ -37,7 +38,8 @@ impl Following {
             return Err(wrong(problem.to_owned()));
         }
         let (sender, keys) = watch::channel(Arc::new(keys));
-        Ok((keys, Self { path, period, services, seen: Ok(text), emptied: false, sender }))
+        let seen: Result<_, String> = Ok(text);
+        Ok((keys, Self { path, period, services, last: seen.clone(), seen, sender }))
     }
 
     /// Takes each change that is good, and tells of each that is not; until it is dropped.
@@ -54,18 +56,15 @@ impl Following {
     }
 
     fn look(&mut self, read: Result<String, String>) {
-        if read == self.seen {
-            self.emptied = false;
+        // Whoever writes a file anew may have it empty or half written for a moment: what is new is believed when two
+        // looks in a row read the same.
+        let last = std::mem::replace(&mut self.last, read.clone());
+        if read == self.seen || read != last {
             return;
         }
         let before = Arc::clone(&self.sender.borrow());
         let keys = read.clone().and_then(|text| parse(&text, &before, &self.services));
-        // Whoever writes a file anew may have it empty for a moment: that it is, is believed at the second look.
-        let empty = keys.as_ref().is_ok_and(|keys| keys.len() == 0);
-        if empty && !std::mem::replace(&mut self.emptied, true) {
-            return;
-        }
-        (self.seen, self.emptied) = (read, false);
+        self.seen = read;
         let file = self.path.display();
         match keys {
             Ok(keys) => {
@@ -98,8 +97,9 @@ fn read(path: &Path) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    /// SHA-256 of "abc".
+    /// SHA-256 of "abc" and of "b".
     const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    const B: &str = "3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d";
 
     fn following(text: &str) -> Result<(watch::Receiver<Arc<Keys>>, Following), AccessError> {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -108,16 +108,19 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_emptied_lets_nobody_in_any_more_from_the_second_look_on() {
-        let key = format!("[[key]]\nname = \"a\"\nsha256 = \"{ABC}\"\n");
-        for empty in ["", "# nobody\n"] {
-            let (keys, mut following) = following(&key).unwrap();
-            let looks = [empty, &key, empty, "damaged", empty, empty, empty, "damaged", &key];
+    fn a_file_without_a_key_lets_it_in_no_more_once_two_looks_in_a_row_read_the_same() {
+        let key = |hash: &str| format!("[[key]]\nname = \"a\"\nsha256 = \"{hash}\"\n");
+        // Emptied, and cut off after what is a whole file too.
+        let [b, abc] = [B, ABC].map(key);
+        let both = format!("{b}{}", abc.replace("\"a\"", "\"c\""));
+        for without in ["", "# nobody\n", &b] {
+            let (keys, mut following) = following(&both).unwrap();
+            let looks = [without, &both, without, "damaged", without, without, "damaged", &both, &both];
             let comes_in = looks.map(|read| {
                 following.look(Ok(read.to_owned()));
                 keys.borrow().find("abc").is_some()
             });
-            assert_eq!(comes_in, [true, true, true, true, true, false, false, false, true], "{empty:?}");
+            assert_eq!(comes_in, [true, true, true, true, true, false, false, false, true], "{without:?}");
         }
     }
 

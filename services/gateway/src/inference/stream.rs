@@ -134,7 +134,8 @@ impl Spread {
         let mut request = tonic::Request::new(receiver);
         *request.metadata_mut() = self.metadata.clone();
         if let Some(deadline) = self.deadline {
-            request.set_timeout(deadline.remaining());
+            // What is left of it is told with each attempt.
+            request.extensions_mut().insert(deadline);
         }
         let mut client =
             tonic::client::Grpc::new(backend.upstream.clone()).max_decoding_message_size(usize::MAX);

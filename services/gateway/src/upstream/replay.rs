@@ -14,6 +14,13 @@ use tonic::body::Body;
 /// call that finds nothing left of it is sent once.
 const ALLOWED_BYTES: usize = 32 << 20;
 
+/// What each call keeps without asking for it, in bytes, so that a few that are long and slow do not take from all the
+/// others what makes them safe: how many there are at once is bounded elsewhere.
+const FREE_BYTES: usize = 4 << 10;
+
+/// Pieces of fewer bytes are copied to be kept: as they came they hold all that was read from the socket with them.
+const COPIED_BYTES: usize = 4 << 10;
+
 /// So many bytes may be kept by all who share it. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Allowance(Arc<Semaphore>);
@@ -29,17 +36,13 @@ impl Allowance {
         Self(Arc::new(Semaphore::new(bytes)))
     }
 
-    /// Room for a piece, until that is dropped; `None` where there is none left.
-    fn take(&self, piece: &Bytes) -> Option<OwnedSemaphorePermit> {
-        // However small a piece is, that there is one takes room too.
-        let bytes = u32::try_from(piece.len() + size_of::<Bytes>()).ok()?;
-        Arc::clone(&self.0).try_acquire_many_owned(bytes).ok()
+    /// Room for so many bytes, until that is dropped; `None` where there is none left.
+    fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0).try_acquire_many_owned(u32::try_from(bytes).ok()?).ok()
     }
 }
 
 /// Keeps what is read of a body, up to a limit, and gives it out again from its beginning.
-///
-/// Copies nothing: what is kept are references to the pieces as they came.
 pub(crate) struct Replay(Arc<Mutex<Shared>>);
 
 struct Shared {
@@ -47,6 +50,7 @@ struct Shared {
     kept: Vec<Bytes>,
     /// How many of the kept pieces the reader has been given.
     given: usize,
+    /// What is kept, with what it takes to keep it.
     bytes: usize,
     limit: usize,
     allowance: Option<Allowance>,
@@ -63,18 +67,23 @@ struct Shared {
 impl Shared {
     /// Keeps a piece that the reader is given, if it may.
     fn keep(&mut self, piece: &Bytes) -> bool {
-        if !self.keeping || piece.len() > self.limit - self.bytes {
+        // However small a piece is, that there is one takes room too.
+        let room = piece.len() + size_of::<Bytes>();
+        if !self.keeping || room > self.limit - self.bytes {
             return false;
         }
+        let bytes = self.bytes + room;
         if let Some(allowance) = &self.allowance {
-            let Some(taken) = allowance.take(piece) else { return false };
+            let charged = bytes.saturating_sub(FREE_BYTES) - self.bytes.saturating_sub(FREE_BYTES);
+            let Some(taken) = allowance.take(charged) else { return false };
             match &mut self.taken {
                 Some(all) => all.merge(taken),
                 None => self.taken = Some(taken),
             }
         }
-        self.bytes += piece.len();
-        self.kept.push(piece.clone());
+        self.bytes = bytes;
+        let small = piece.len() < COPIED_BYTES;
+        self.kept.push(if small { Bytes::copy_from_slice(piece) } else { piece.clone() });
         self.given += 1;
         true
     }
@@ -89,8 +98,8 @@ impl Shared {
 }
 
 impl Replay {
-    /// The body from its beginning, and what gives it out again. Keeps `limit` bytes at most, and no more than there is
-    /// left of an allowance.
+    /// The body from its beginning, and what gives it out again. Keeps `limit` bytes at most, what it takes to keep
+    /// them among these, and beyond its first few KiB no more than there is left of an allowance.
     pub(crate) fn new(body: Body, limit: usize, allowance: Option<&Allowance>) -> (Self, Body) {
         let ended = body.is_end_stream();
         let shared = Arc::new(Mutex::new(Shared {
@@ -107,6 +116,11 @@ impl Replay {
         }));
         let first = Body::new(Reader { shared: Arc::clone(&shared), turn: 0 });
         (Self(shared), first)
+    }
+
+    /// Whether it could be given out again now.
+    pub(crate) fn is_whole(&self) -> bool {
+        lock(&self.0).keeping
     }
 
     /// The body from its beginning, once more; `None` where something of it was not kept. Whoever still reads it as it
@@ -200,6 +214,11 @@ mod tests {
         Body::new(StreamBody::new(futures_util::stream::iter(frames)))
     }
 
+    /// What it takes to keep a piece of so many bytes.
+    fn room(bytes: usize) -> usize {
+        bytes + size_of::<Bytes>()
+    }
+
     async fn next(body: &mut Body) -> Option<Bytes> {
         body.frame().await.map(|frame| frame.unwrap().into_data().unwrap())
     }
@@ -216,7 +235,8 @@ mod tests {
         ) {
             let whole: Vec<u8> = pieces.concat();
             block_on(async {
-                let (replay, mut reader) = Replay::new(body(&pieces), whole.len(), None);
+                let limit: usize = pieces.iter().map(|piece| room(piece.len())).sum();
+                let (replay, mut reader) = Replay::new(body(&pieces), limit, None);
                 for stop in stops {
                     for piece in pieces.iter().take(stop) {
                         assert_eq!(next(&mut reader).await.unwrap(), piece);
@@ -231,7 +251,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_longer_than_the_limit_is_sent_once_and_not_kept() {
         let pieces = vec![vec![1; 40], vec![2; 40], vec![3; 40]];
-        let (replay, mut reader) = Replay::new(body(&pieces), 100, None);
+        let (replay, mut reader) = Replay::new(body(&pieces), 2 * room(40), None);
         for (n, piece) in pieces.iter().enumerate() {
             assert_eq!(next(&mut reader).await.unwrap(), piece);
             assert_eq!(lock(&replay.0).kept.len(), [1, 2, 0][n]);
@@ -246,7 +266,7 @@ mod tests {
         let pieces: Vec<Vec<u8>> = (0..50).map(|n| vec![n; 10]).collect();
         for _ in 0..200 {
             // The last pieces are not kept.
-            let (replay, first) = Replay::new(body(&pieces), 400, None);
+            let (replay, first) = Replay::new(body(&pieces), 40 * room(10), None);
             let again = std::thread::scope(|scope| {
                 scope.spawn(move || drop(block_on(first.collect())));
                 replay.again()
@@ -259,10 +279,10 @@ mod tests {
 
     #[tokio::test]
     async fn where_nothing_is_left_of_the_allowance_a_call_is_sent_once_and_what_was_taken_comes_back() {
-        let each = 1000 + size_of::<Bytes>();
+        let each = room(1000);
         let allowance = Allowance::new(2 * each);
         let left = || allowance.0.available_permits();
-        let piece = vec![vec![7; 1000]];
+        let piece = vec![vec![7; FREE_BYTES + 1000]];
         let mut calls = Vec::new();
         for room in [each, 0, 0] {
             let (replay, mut reader) = Replay::new(body(&piece), usize::MAX, Some(&allowance));
@@ -283,11 +303,37 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_short_call_is_kept_whatever_others_keep() {
+        let allowance = Allowance::new(0);
+        for (bytes, kept) in [(1, true), (FREE_BYTES - size_of::<Bytes>(), true), (FREE_BYTES, false)] {
+            let piece = vec![vec![7; bytes]];
+            let (replay, mut reader) = Replay::new(body(&piece), usize::MAX, Some(&allowance));
+            assert_eq!(next(&mut reader).await.unwrap(), piece[0]);
+            assert_eq!((replay.is_whole(), replay.again().is_some()), (kept, kept), "{bytes}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_small_piece_that_is_kept_does_not_hold_what_it_was_read_with() {
+        for (bytes, free) in [(COPIED_BYTES - 1, true), (COPIED_BYTES, false)] {
+            let read = Bytes::from(vec![7; 4 * COPIED_BYTES]);
+            let frame = Ok::<_, Status>(Frame::data(read.slice(..bytes)));
+            let whole = Body::new(StreamBody::new(futures_util::stream::iter([frame])));
+            let (replay, mut reader) = Replay::new(whole, usize::MAX, None);
+            drop(next(&mut reader).await);
+            assert_eq!(read.is_unique(), free, "{bytes}");
+            assert_eq!(replay.again().unwrap().collect().await.unwrap().to_bytes(), read.slice(..bytes));
+        }
+    }
+
+    #[tokio::test]
     async fn a_stream_that_is_quiet_after_its_answer_has_begun_keeps_nothing() {
         let allowance = Allowance::new(1000);
-        let first = futures_util::stream::iter([Ok::<_, Status>(Frame::data(Bytes::from_static(b"x")))]);
+        let piece = Bytes::from(vec![7; FREE_BYTES]);
+        let first = futures_util::stream::iter([Ok::<_, Status>(Frame::data(piece))]);
         let quiet = futures_util::StreamExt::chain(first, futures_util::stream::pending());
-        let (replay, mut reader) = Replay::new(Body::new(StreamBody::new(quiet)), 100, Some(&allowance));
+        let whole = Body::new(StreamBody::new(quiet));
+        let (replay, mut reader) = Replay::new(whole, usize::MAX, Some(&allowance));
         next(&mut reader).await.unwrap();
         assert!(allowance.0.available_permits() < 1000);
         replay.release();

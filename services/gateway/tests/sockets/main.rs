@@ -5,6 +5,7 @@
 #![allow(unreachable_pub, dead_code, reason = "the support is shared with the tests of the chassis")]
 
 mod access;
+mod again;
 #[path = "../../../chassis/tests/sockets/authority.rs"]
 mod authority;
 mod balance;
