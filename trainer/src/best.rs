@@ -44,16 +44,18 @@ impl Best {
         Some(Self { better, figure: None })
     }
 
-    /// Takes over what an earlier part of the run has kept.
+    /// Takes over what an earlier part of the run has kept. Whether one that kept nothing had better weights is not
+    /// known any more: then none are kept.
     ///
     /// # Errors
     /// The file is damaged.
-    pub(crate) fn recall(&mut self, run: &RunDir) -> anyhow::Result<()> {
+    pub(crate) fn recall(mut self, run: &RunDir) -> anyhow::Result<Option<Self>> {
         let path = run.best();
-        if path.exists() {
-            self.figure = Checkpoint::read(&path).context("cannot resume")?.figure;
+        if !path.exists() {
+            return Ok((!run.checkpoint().exists()).then_some(self));
         }
-        Ok(())
+        self.figure = Checkpoint::read(&path).context("cannot resume")?.figure;
+        Ok(Some(self))
     }
 
     /// Whether `figure` is better than all before it; then it is what the next must surpass.

@@ -97,8 +97,9 @@ pub fn fit(
         Start::Last => run.goes_on(device)?,
         Start::Fresh => run.begin(config, device)?,
         Start::From(earlier) => {
+            let minutes = earlier.summary()?.minutes;
             run.begin(config, device)?;
-            run.starts_from(earlier)?;
+            run.starts_after(minutes)?;
         }
     }
     trainer.go(step, stop)
@@ -201,8 +202,8 @@ impl Trainer<'_> {
     }
 
     fn resume(&mut self) -> anyhow::Result<u64> {
-        if let Some(best) = &mut self.best {
-            best.recall(self.run)?;
+        if let Some(best) = self.best.take() {
+            self.best = best.recall(self.run)?;
         }
         let path = self.run.checkpoint();
         if !path.exists() {

@@ -1,5 +1,7 @@
 //! A run's directory: what was asked for, how it went, where it stands.
 
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
@@ -39,9 +41,11 @@ impl RunDir {
         let path = self.path.display();
         std::fs::create_dir_all(self.samples()).with_context(|| format!("cannot make {path}"))?;
         let text = toml::to_string(config).context("the recipe cannot be written as TOML")?;
-        std::fs::write(self.machine_path(), machine(device))
-            .and_then(|()| std::fs::write(self.recipe_path(), text))
-            .with_context(|| format!("cannot write in {path}"))
+        // The recipe is what the directory is taken by: of two runs that begin at once, one is refused.
+        File::create_new(self.recipe_path())
+            .and_then(|mut file| file.write_all(text.as_bytes()))
+            .and_then(|()| std::fs::write(self.machine_path(), machine(device)))
+            .with_context(|| format!("cannot begin a run in {path}"))
     }
 
     /// Notes that the run goes on, where that is on another machine than before.
@@ -72,9 +76,8 @@ impl RunDir {
     /// Notes that the run starts from an earlier one, whose minutes count as well.
     ///
     /// # Errors
-    /// The earlier run cannot be read, or this directory cannot be written.
-    pub fn starts_from(&self, earlier: &Self) -> anyhow::Result<()> {
-        let minutes = earlier.summary()?.minutes;
+    /// The directory cannot be written.
+    pub fn starts_after(&self, minutes: f64) -> anyhow::Result<()> {
         std::fs::write(self.earlier_path(), minutes.to_string())
             .with_context(|| format!("cannot write in {}", self.path.display()))
     }

@@ -10,7 +10,6 @@ mod generated;
 mod spoken;
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -107,22 +106,26 @@ impl Drop for Fleet {
 fn a_role_answers_while_it_loads_and_a_process_that_is_told_to_stop_then_does_not_go_on() {
     // Large enough to be seen while they are loaded.
     let models = concat!(env!("CARGO_MANIFEST_DIR"), "/../../models");
-    for command in [&["up"][..], &["serve", "codec"]] {
-        let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    for (command, role) in [(&["up"][..], "gateway"), (&["serve", "codec"], "codec")] {
         let log = tempfile::NamedTempFile::new().unwrap();
         let child = atelier()
             .args(command)
-            .args(["--listen", &listen, "--models", models])
+            .args(["--listen", "127.0.0.1:0", "--models", models])
             .stdout(Stdio::null())
             .stderr(log.reopen().unwrap())
             .spawn()
             .unwrap();
-        let fleet = Fleet { child, server: format!("http://{listen}") };
+        let mut fleet = Fleet { child, server: String::new() };
         let said = || std::fs::read_to_string(log.path()).unwrap();
         let start = Instant::now();
-        while !said().contains(&format!("address=\"{listen}\"")) {
+        while fleet.server.is_empty() {
             assert!(start.elapsed() < Duration::from_secs(20), "{}", said());
             std::thread::sleep(Duration::from_millis(5));
+            let said = said();
+            let address = said.split_once(&format!("listening role=\"{role}\" address=\""));
+            if let Some((address, _)) = address.and_then(|(_, rest)| rest.split_once('"')) {
+                fleet.server = format!("http://{address}");
+            }
         }
         if command == ["serve", "codec"] {
             let told = fleet.call(&["models"]);

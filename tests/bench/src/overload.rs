@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use bytes::Bytes;
 
 use crate::Settings;
@@ -64,6 +64,7 @@ pub(crate) async fn measure(settings: &Settings) -> Result<Table> {
     let mut rounds: Vec<Vec<Round>> = LOADS.iter().map(|_| Vec::new()).collect();
     for number in 0..=settings.rounds {
         let capacity = callers.call(&request, settings.time).await?.a_second();
+        ensure!(capacity > 0.0, "nobody was answered within {:?}", settings.time);
         for (load, rounds) in LOADS.iter().zip(&mut rounds) {
             machine::forget_peak(server.id());
             let before = server.computed()?;
@@ -103,7 +104,8 @@ pub(crate) async fn measure(settings: &Settings) -> Result<Table> {
         ],
     );
     let good = |rounds: &[Round]| median(rounds.iter().map(Round::good));
-    let peak = rounds.iter().map(|rounds| good(rounds)).fold(0.0, f64::max);
+    // At least something, or nothing would be divided by nothing.
+    let peak = rounds.iter().map(|rounds| good(rounds)).fold(f64::MIN_POSITIVE, f64::max);
     for (load, rounds) in LOADS.iter().zip(&rounds) {
         let of = |value: &dyn Fn(&Round) -> f64| median(rounds.iter().map(value));
         let ms = |part: f64| of(&move |round| round.outcome.latency.value_at_quantile(part) as f64 / 1000.0);

@@ -16,6 +16,9 @@ const CHARS: u32 = 400;
 /// Digits of each recording, half a second or so each.
 const DIGITS: &str = "0123";
 
+/// How long a stream may take to its first piece where it is measured for less.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Bytes of a sample of PCM16.
 const SAMPLE: usize = 2;
 
@@ -74,8 +77,10 @@ impl Voice {
                     let mut one = self.ask(channel.clone(), seed).await?;
                     let mut first = true;
                     loop {
-                        // One that waits for its turn has made nothing, however long it is waited for.
-                        let end = tokio::time::Instant::from_std(start + time.mul_f64(1.5));
+                        // One that waits for its turn has made nothing, however long it is waited for; but the
+                        // first of all may take its time, so that something comes on a busy machine too.
+                        let patience = if count == 0 { time.max(PATIENCE) } else { time };
+                        let end = tokio::time::Instant::from_std(start + patience.mul_f64(1.5));
                         let Ok(some) = tokio::time::timeout_at(end, one.next()).await else { break };
                         let Some(some) = some? else { break };
                         if some > 0 && std::mem::take(&mut first) {

@@ -125,7 +125,7 @@ pub(super) fn evaluate(
             copied,
         ],
         notes: vec![
-            "the weights are those of the last step; but a run is validated on these very characters, and the recipe was changed once (more passes, more dropout) and shipped by this figure, which had been 1.4699"
+            "the weights are those of the last step; but a run is validated on these very characters, so a recipe that is changed after a look at its runs is chosen by them, as ours was once"
                 .into(),
             "windows: every character but the first of the text is predicted, given those before it in its window and one; by the 7-gram alike"
                 .into(),

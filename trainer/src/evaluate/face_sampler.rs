@@ -90,7 +90,7 @@ pub(super) fn evaluate(
         ],
         notes: vec![
             "age_slope, age_error_years: by a network that had no part in training".into(),
-            "gradient_distance: Frechet distance of gradients and colours from the held-out faces; utkface-gan 2 was shipped in the place of 1 by this figure on these faces"
+            "gradient_distance: Frechet distance of gradients and colours from the held-out faces; of two versions, the one that is better by it on these very faces is shipped"
                 .into(),
             "alike: pairs of faces that would be taken for one; many where only a few faces are made".into(),
             "normal_distribution: faces drawn about the mean of their age, with the covariance of that age"

@@ -50,6 +50,7 @@ pub struct Figure {
     pub aim: Option<Bound>,
     /// Whether the accepted level and the aim count: where they ask for another figure as well, they do only if that
     /// one reaches its own.
+    #[serde(skip)]
     pub counts: [bool; 2],
 }
 

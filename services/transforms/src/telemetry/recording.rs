@@ -92,8 +92,8 @@ impl Recording {
         Ok(Self { columns, values })
     }
 
-    /// Reads lines of numbers with commas between them. Empty lines are left out, and so is a first line without
-    /// any number: the columns' names.
+    /// Reads lines of numbers with commas between them. Empty lines are left out, and so is a first line that begins
+    /// with a name: it has the columns' names.
     ///
     /// # Errors
     /// Names line and column of what is no number, and a line of another length than the first.
@@ -182,9 +182,10 @@ impl Recording {
     }
 }
 
-/// Whether a line of CSV has the columns' names: no cell of it is a number.
+/// Whether a first line of CSV has the columns' names: its first cell is one. Other columns may be called by numbers.
 pub fn is_header(line: &str) -> bool {
-    line.split(',').all(|cell| cell.trim().parse::<f32>().is_err())
+    let first = line.trim_start_matches('\u{feff}').split(',').next().unwrap_or_default().trim();
+    !first.is_empty() && first.parse::<f32>().is_err()
 }
 
 const MAGIC: &[u8] = b"\x93NUMPY";

@@ -164,12 +164,18 @@ impl Cluster {
     }
 }
 
-/// The first model of the kind; empty, for the server's default, where there is none, or where a caller may not ask
-/// what there is.
+/// The first model of the kind; empty, for the server's default, where there is none. A caller who may not ask what
+/// there is has the default, and is told so.
 async fn suited(connection: &Connection) -> String {
     let request = ListModelsRequest { kind: KIND.to_owned(), ..ListModelsRequest::default() };
     let call = async |c, r| ModelServiceClient::new(c).list_models(r).await;
-    let models = connection.unary(request, call).await.map(|answer| answer.models).unwrap_or_default();
+    let models = match connection.unary(request, call).await {
+        Ok(answer) => answer.models,
+        Err(failure) => {
+            eprintln!("the server does not say what models there are, so its default encodes: {failure}");
+            Vec::new()
+        }
+    };
     models.into_iter().next().map(|model| model.name).unwrap_or_default()
 }
 

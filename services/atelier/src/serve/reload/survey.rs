@@ -81,8 +81,8 @@ impl Survey {
     /// Compares with what is there now. What could not be read is taken to be as it was.
     ///
     /// A new package is loaded when it looks the same twice in a row: one that is still being copied is not. One
-    /// that is served is retired when it was not there twice in a row, after those are loaded that come in its
-    /// place.
+    /// that is served is retired when it was not there twice in a row, but not in a look that loads others: whether
+    /// they come in its place is known at the next one.
     pub(super) fn compare(&mut self, mut found: Found) -> Vec<Change> {
         let (mut changes, mut gone) = (Vec::new(), Vec::new());
         for (id, before) in std::mem::take(&mut self.known) {
@@ -113,8 +113,8 @@ impl Survey {
             self.known.insert(id, next);
         }
         self.known.extend(found.packages.into_iter().map(|(id, now)| (id, Known::Fresh(now))));
-        for id in gone {
-            changes.extend(self.let_go(id));
+        if !changes.iter().any(|change| matches!(change, Change::Load(_))) {
+            changes.extend(gone.into_iter().filter_map(|id| self.let_go(id)));
         }
         changes
     }
