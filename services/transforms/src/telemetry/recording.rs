@@ -182,10 +182,10 @@ impl Recording {
     }
 }
 
-/// Whether a first line of CSV has the columns' names: its first cell is one. Other columns may be called by numbers.
+/// Whether a first line of CSV has the columns' names: the first that is not empty is one. Others may be numbers.
 pub fn is_header(line: &str) -> bool {
-    let first = line.trim_start_matches('\u{feff}').split(',').next().unwrap_or_default().trim();
-    !first.is_empty() && first.parse::<f32>().is_err()
+    let mut cells = line.trim_start_matches('\u{feff}').split(',').map(str::trim);
+    cells.find(|cell| !cell.is_empty()).is_some_and(|cell| cell.parse::<f32>().is_err())
 }
 
 const MAGIC: &[u8] = b"\x93NUMPY";
@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn csv_may_have_names_and_empty_lines() {
         let expected = Recording::new(2, vec![1.0, 0.0, 0.25, 1.0]).unwrap();
-        for text in ["1,0\n0.25,1\n", "\u{feff}value,command\r\n1,0\r\n\r\n 0.25 , 1", ",x\n1,0\n.25,1e0"] {
+        for text in ["1,0\n0.25,1\n", "\u{feff}value,command\r\n1,0\r\n\r\n 0.25 , 1", ",x\n1,0\n.25,1e0", "value,0\n1,0\n.25,1"] {
             assert_eq!(Recording::read(text.as_bytes()).unwrap(), expected, "{text:?}");
         }
         assert_eq!(expected.column(1), [0.0, 1.0]);
@@ -291,6 +291,7 @@ mod tests {
         refused(b"1,2\n3,x\n", "line 2, column 2: \"x\" is no number");
         // With a number in it, a first line is a row.
         refused(b"0.5,x,1\n0.5,0,1\n", "line 1, column 2: \"x\" is no number");
+        refused(b",0.5,1\n0.5,0,1\n", "line 1, column 1: \"\" is no number");
         refused(b"0.5,,1\n0.5,0,1\n", "line 1, column 2: \"\" is no number");
         refused(b"a,b\n", "there are no numbers");
         refused(b"", "there are no numbers");
