@@ -277,7 +277,12 @@ mod tests {
     #[test]
     fn csv_may_have_names_and_empty_lines() {
         let expected = Recording::new(2, vec![1.0, 0.0, 0.25, 1.0]).unwrap();
-        for text in ["1,0\n0.25,1\n", "\u{feff}value,command\r\n1,0\r\n\r\n 0.25 , 1", ",x\n1,0\n.25,1e0", "value,0\n1,0\n.25,1"] {
+        for text in [
+            "1,0\n0.25,1\n",
+            "\u{feff}value,command\r\n1,0\r\n\r\n 0.25 , 1",
+            ",x\n1,0\n.25,1e0",
+            "value,0\n1,0\n.25,1",
+        ] {
             assert_eq!(Recording::read(text.as_bytes()).unwrap(), expected, "{text:?}");
         }
         assert_eq!(expected.column(1), [0.0, 1.0]);
