@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use atelier_package::{Bindings, GraphSpec, Tensor};
 use tokio::sync::oneshot;
 
+use crate::fault::join_all;
 use crate::gauge::Gauge;
 use crate::runtime::session::{Factory, Runner};
 use crate::runtime::stop::LAST_RUN;
@@ -295,11 +296,7 @@ impl GraphHandle {
             tracing::error!(graph = self.shared.setup.name, "a worker does not end and is left behind");
             return;
         }
-        for thread in threads {
-            if thread.join().is_err() {
-                tracing::error!(graph = self.shared.setup.name, "a worker thread ended in panic");
-            }
-        }
+        join_all(&self.shared.setup.name, threads);
     }
 
     /// Both. Takes no longer than a few seconds, whatever a run does.

@@ -8,6 +8,7 @@ use atelier_package::Tensor;
 use crate::EngineError;
 use crate::runtime::framed::Framed;
 use crate::runtime::session::Runner;
+use crate::sync::thread::JoinHandle;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -29,6 +30,15 @@ pub(crate) fn caught<T>(f: impl FnOnce() -> T) -> Result<T, EngineError> {
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
         EngineError::Runtime(format!("panicked: {text}"))
     })
+}
+
+/// Waits for threads that are at their end.
+pub(crate) fn join_all(graph: &str, threads: Vec<JoinHandle<()>>) {
+    for thread in threads {
+        if thread.join().is_err() {
+            tracing::error!(graph, "a worker thread ended in panic");
+        }
+    }
 }
 
 /// Makes sessions anew after faults, the longer apart the more often it has to without a run that goes well.

@@ -9,7 +9,7 @@ use super::lane::Lane;
 use super::pace::Pace;
 use super::seats::{Post, Run, Seat};
 use crate::EngineError;
-use crate::fault::caught;
+use crate::fault::{caught, join_all};
 use crate::gauge::{Counter, Gauge, Held};
 use crate::histogram::Histogram;
 use crate::sync::thread::JoinHandle;
@@ -240,10 +240,6 @@ impl Shared {
             }
             return;
         }
-        for thread in threads {
-            if thread.join().is_err() {
-                tracing::error!(graph = self.setup.name, "a worker thread ended in panic");
-            }
-        }
+        join_all(&self.setup.name, threads);
     }
 }
