@@ -41,10 +41,11 @@ impl RunDir {
         let path = self.path.display();
         std::fs::create_dir_all(self.samples()).with_context(|| format!("cannot make {path}"))?;
         let text = toml::to_string(config).context("the recipe cannot be written as TOML")?;
-        // The recipe is what the directory is taken by: of two runs that begin at once, one is refused.
-        File::create_new(self.recipe_path())
+        // The recipe is what the directory is taken by: last, so that a run that is ended here has not begun; and of two
+        // that begin at once one is refused.
+        std::fs::write(self.machine_path(), machine(device))
+            .and_then(|()| File::create_new(self.recipe_path()))
             .and_then(|mut file| file.write_all(text.as_bytes()))
-            .and_then(|()| std::fs::write(self.machine_path(), machine(device)))
             .with_context(|| format!("cannot begin a run in {path}"))
     }
 

@@ -294,7 +294,7 @@ mod tests {
     fn csv_that_is_no_recording_says_where() {
         refused(b"1,2\n3\n", "line 2 has 1 columns, but the first has 2");
         refused(b"1,2\n3,x\n", "line 2, column 2: \"x\" is no number");
-        // With a number in it, a first line is a row.
+        // What begins with a number, or with nothing and then a number, is a row.
         refused(b"0.5,x,1\n0.5,0,1\n", "line 1, column 2: \"x\" is no number");
         refused(b",0.5,1\n0.5,0,1\n", "line 1, column 1: \"\" is no number");
         refused(b"0.5,,1\n0.5,0,1\n", "line 1, column 2: \"\" is no number");

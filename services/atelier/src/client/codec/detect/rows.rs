@@ -143,7 +143,7 @@ impl Rows {
     }
 }
 
-/// The rows of CSV, line by line, with the numbers of the lines from 1: a first line without numbers has the
+/// The rows of CSV, line by line, with the numbers of the lines from 1: a first line that begins with a name has the
 /// columns' names, empty lines are left out.
 fn lines(reader: impl BufRead) -> impl Iterator<Item = Result<(usize, TelemetryRow), Failure>> {
     let mut first = true;
