@@ -246,10 +246,14 @@ impl GraphHandle {
         Health::of(state.draining, state.scheduler.healthy(), self.shared.workers)
     }
 
-    /// Lets time pass where no request's timer does: gives up a run that takes too long. What waits for a worker that is
-    /// still in such a run the next time is given up too, if there is no other.
+    /// Lets time pass where no request's timer does: gives up a run that takes too long. One that goes on the next time
+    /// all the same keeps no core from other graphs any more, and what waits for its worker is given up too, if there is
+    /// no other.
     pub(crate) fn tick(&self) {
         let mut state = self.shared.state();
+        for run in state.scheduler.stuck().filter_map(|batch| state.running.get(&batch)) {
+            run.turn.give_back();
+        }
         let before = self.shared.none_serves(&state);
         self.shared.step(&mut state, Event::Tick);
         if before && self.shared.none_serves(&state) {

@@ -189,8 +189,11 @@ async fn while_the_only_worker_is_stuck_callers_are_told_and_afterwards_served_a
     assert!(matches!(stuck.await.unwrap(), Err(EngineError::Runtime(_))));
     assert!(matches!(bench.ask(3, 1, None).await.unwrap(), Err(EngineError::Loading(_))));
     assert_eq!((bench.handle.health(), bench.handle.stats().queued), (Health::Down, 1), "it may end yet");
+    let turnstile = &bench.handle.shared.setup.turnstile;
+    assert_eq!(turnstile.free(), 0);
     bench.handle.tick();
     assert!(matches!(waiting.await.unwrap(), Err(EngineError::Loading(_))));
+    assert_eq!(turnstile.free(), 1, "other graphs need not wait for it");
     bench.orders.send(Order::Fail).unwrap();
     while bench.handle.health() != Health::Ready {
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -198,6 +201,7 @@ async fn while_the_only_worker_is_stuck_callers_are_told_and_afterwards_served_a
     let good = bench.ask(4, 1, None);
     bench.orders.send(Order::Go).unwrap();
     assert_eq!(values(good.await), [8.0]);
+    assert_eq!(turnstile.free(), 1);
     bench.finish();
 }
 

@@ -5,8 +5,8 @@
 //! is formed only when a worker asks for one (late binding), from what is there, as large as [`Costs`] say is
 //! cheapest: at once, or where a delay is allowed and rows are few, when the first of them has waited so long. Workers
 //! that have nothing to do share what is there, where that costs little more. A request of more rows than a batch holds
-//! is run in parts. What expires or is cancelled leaves at once, also while every worker is busy; a batch that nobody
-//! waits for any more is terminated.
+//! is run in parts. What expires or is cancelled leaves at once, also while every worker is busy; what would expire in its run
+//! is not run where others wait; a batch that nobody waits for any more is terminated.
 //!
 //! A batch that fails is run again in two halves, and those in halves, until what breaks it stands alone: the
 //! requests that happened to be with it are answered.
@@ -154,13 +154,13 @@ impl Scheduler {
     }
 
     /// Batches that were given up because they ran too long, and still do.
-    pub(crate) fn stuck(&self) -> usize {
-        self.batches.values().filter(|batch| batch.stuck).count()
+    pub(crate) fn stuck(&self) -> impl Iterator<Item = BatchId> {
+        self.batches.iter().filter(|(_, batch)| batch.stuck).map(|(id, _)| *id)
     }
 
     /// Workers that have a session and are not stuck.
     pub(crate) fn healthy(&self) -> usize {
-        self.live.saturating_sub(self.stuck())
+        self.live.saturating_sub(self.stuck().count())
     }
 
     /// Rows that wait for their first run.
@@ -241,7 +241,13 @@ impl Scheduler {
     }
 
     fn take(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        let parts = self.take_again().unwrap_or_else(|| self.take_queued());
+        let parts = match self.take_again() {
+            Some(parts) => parts,
+            None => {
+                self.give_up_late(now, actions);
+                self.take_queued()
+            }
+        };
         if parts.is_empty() {
             return;
         }
@@ -264,6 +270,23 @@ impl Scheduler {
             }
         }
         None
+    }
+
+    /// Fails those in front who, by the costs, are answered after their deadline if they run now and alone, where others
+    /// wait behind them: a run for nobody makes those late too, and so on to the last. Nobody is given up for a cost that
+    /// was measured in a bad moment where that helps nobody: it is measured anew.
+    fn give_up_late(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        while self.queue.len() > 1
+            && let Some((_, Waiting { id, rows })) = self.queue.first_key_value()
+        {
+            let (id, takes) = (*id, self.costs.time((*rows).min(self.costs.max())));
+            let deadline = self.entries.get(&id).and_then(|entry| entry.deadline);
+            if deadline.is_none_or(|deadline| now + takes <= deadline) {
+                break;
+            }
+            self.remove(id);
+            actions.push(Action::Fail { id, why: Failure::Expired });
+        }
     }
 
     fn take_queued(&mut self) -> Vec<Part> {

@@ -133,7 +133,7 @@ proptest! {
         for op in ops.into_iter().chain(rest) {
             let mut finishing: Option<(BatchId, Parts, bool)> = None;
             let mut cancelled = None;
-            let mut aborted = false;
+            let (mut aborted, mut taking) = (false, false);
             let event = match op {
                 Op::Pass(n) => {
                     now += ms(n);
@@ -170,7 +170,10 @@ proptest! {
                     Event::Cancel { id: *id }
                 }
                 Op::Take if world.batches.len() >= workers => continue,
-                Op::Take => Event::Take,
+                Op::Take => {
+                    taking = true;
+                    Event::Take
+                }
                 Op::Done { pick, ok } => {
                     if world.batches.is_empty() { continue }
                     let (batch, parts) = world.batches.remove(pick % world.batches.len());
@@ -194,8 +197,13 @@ proptest! {
             let expired = |action: &&Action| matches!(action, Action::Fail { why: Failure::Expired, .. });
             for action in actions.iter().filter(expired) {
                 let Action::Fail { id, .. } = action else { continue };
-                prop_assert!(world.seen[id].deadline.is_some_and(|d| d <= now));
+                let r = &world.seen[id];
+                // Or it would in its run, which would be the next, and make others wait for nothing.
+                let (due, turn) = (r.deadline.is_some_and(|d| d <= now), r.turn);
+                prop_assert!(due || taking && r.deadline.is_some() && r.run.len() < r.rows);
                 world.end(*id)?;
+                let mut waiting = world.seen.values().filter(|r| r.alive() && r.run.len() < r.rows);
+                prop_assert!(due || waiting.clone().next().is_some() && waiting.all(|r| r.turn > turn));
             }
             if let Some(id) = cancelled {
                 world.end(id)?;

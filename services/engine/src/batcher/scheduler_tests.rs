@@ -109,6 +109,30 @@ fn nobody_is_late_for_the_sake_of_company() {
 }
 
 #[test]
+fn who_would_be_late_even_if_it_ran_at_once_gives_way_to_those_who_need_not_be() {
+    let t = Instant::now();
+    // 10 ms a row.
+    let mut s = Scheduler::new(limits(), Costs::new((1..=2).map(|n| (n, Some(n as f64 * 0.01)))));
+    submit(&mut s, t, 1, 2, None);
+    let (first, _) = run_of(&s.step(t, Event::Take));
+    for (id, rows, within) in [(2, 1, 60), (3, 2, 65), (4, 2, 100)] {
+        assert!(submit(&mut s, t, id, rows, Some(t + ms(within))).is_empty());
+    }
+    // It took longer than it should.
+    let t = t + ms(52);
+    s.step(t, Event::Done { batch: first, ok: false });
+    let late = |id| Action::Fail { id, why: Failure::Expired };
+    let actions = s.step(t, Event::Take);
+    let Some((Action::Run { batch, parts }, [])) = actions[2..].split_first() else { panic!("{actions:?}") };
+    assert_eq!((&actions[..2], parts.as_slice()), (&[late(2), late(3)][..], &[(4, 0..2)][..]));
+    s.step(t, Event::Done { batch: *batch, ok: true });
+    // Alone it makes nobody late.
+    submit(&mut s, t, 5, 2, Some(t + ms(30)));
+    assert_eq!(run_of(&s.step(t + ms(25), Event::Take)).1, [(5, 0..2)]);
+    assert_eq!((s.queued_rows(), s.held_bytes()), (0, 2));
+}
+
+#[test]
 fn the_earliest_deadline_goes_first_and_no_deadline_last() {
     let (mut s, t) = (scheduler(), Instant::now());
     assert!(submit(&mut s, t, 1, 2, None).is_empty());
@@ -267,7 +291,7 @@ fn a_worker_without_a_session_or_with_a_run_without_end_shares_nothing_of_what_w
     s.step(t, Event::Tick);
     submit(&mut s, t, 2, 1, None);
     run_of(&s.step(t, Event::Take));
-    assert_eq!((s.stuck(), s.healthy()), (1, 1));
+    assert_eq!((s.stuck().count(), s.healthy()), (1, 1));
     assert_eq!(submit(&mut s, t, 3, 1, Some(t + ms(20))), late(3));
     assert!(submit(&mut s, t, 4, 1, Some(t + ms(30))).is_empty());
 }
@@ -359,9 +383,9 @@ fn a_run_without_end_is_given_up_and_counted_as_stuck_until_it_ends() {
     let given_up = vec![Action::Fail { id: 1, why: Failure::Stuck }, Action::Terminate { batch }];
     assert_eq!(s.step(late, Event::Tick), given_up);
     assert!(s.step(late, Event::Tick).is_empty(), "once");
-    assert_eq!(s.stuck(), 1);
+    assert_eq!(s.stuck().count(), 1);
     assert!(s.step(late, Event::Done { batch, ok: false }).is_empty(), "and is not tried again");
-    assert_eq!(s.stuck(), 0);
+    assert_eq!(s.stuck().count(), 0);
     assert!(s.is_idle());
 }
 

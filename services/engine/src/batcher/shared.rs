@@ -17,6 +17,7 @@ use crate::histogram::Histogram;
 use crate::runtime::stop::Stop;
 use crate::sync::thread::JoinHandle;
 use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use crate::turnstile::Turn;
 
 pub(super) struct Shared {
     pub(super) setup: Setup,
@@ -77,8 +78,8 @@ impl Default for Counts {
 pub(super) struct State {
     pub(super) scheduler: Scheduler,
     pub(super) pending: HashMap<RequestId, Pending>,
-    /// What stops the batches that are being run.
-    pub(super) running: HashMap<BatchId, Arc<dyn Stop>>,
+    /// The batches that are being run.
+    pub(super) running: HashMap<BatchId, Run>,
     pub(super) next_id: RequestId,
     /// Workers that are there.
     pub(super) begun: usize,
@@ -88,6 +89,12 @@ pub(super) struct State {
     pub(super) broken: usize,
     pub(super) draining: bool,
     pub(super) stop: bool,
+}
+
+/// What can be done about a batch that is being run.
+pub(super) struct Run {
+    pub(super) stop: Option<Arc<dyn Stop>>,
+    pub(super) turn: Turn,
 }
 
 /// The outputs of a request by the rows that they are of, in the order in which they were computed.
@@ -141,7 +148,7 @@ impl Shared {
 
     /// Whether every worker is without a session, and none is to be had at once, or in a run that does not end.
     pub(super) fn none_serves(&self, state: &State) -> bool {
-        state.broken + state.scheduler.stuck() >= self.workers
+        state.broken + state.scheduler.stuck().count() >= self.workers
     }
 
     /// What callers are told while [none serves](Self::none_serves).
@@ -172,7 +179,7 @@ impl Shared {
                     job = Some(Job { batch, parts, spans });
                 }
                 Action::Terminate { batch } => {
-                    if let Some(stop) = state.running.get(&batch) {
+                    if let Some(stop) = state.running.get(&batch).and_then(|run| run.stop.as_ref()) {
                         tracing::debug!(
                             graph = self.setup.name,
                             batch,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use atelier_package::Tensor;
 
 use super::protocol::{Event, Ready};
-use super::shared::{Job, Shared, State};
+use super::shared::{Job, Run, Shared, State};
 use crate::EngineError;
 use crate::fault::Rebuild;
 use crate::runtime::framed::Framed;
@@ -74,7 +74,7 @@ pub(super) fn serve(shared: &Shared, runner: Box<dyn Runner>) {
             if state.scheduler.has_work() {
                 shared.work.notify_one();
             }
-            state.running.extend(stop.clone().map(|stop| (job.batch, stop)));
+            state.running.insert(job.batch, Run { stop: stop.clone(), turn: pass.turn() });
             job
         };
         let running = shared.running.hold(job.parts.len());

@@ -261,7 +261,10 @@ async fn where_no_step_ends_any_more_those_who_wait_are_told_and_new_ones_refuse
     look(&bench).await;
     assert_eq!(stuck.await.unwrap(), Err(given_up()));
     assert_eq!((bench.decoder.health(), bench.decoder.stats().waiting), (Health::Down, 1));
+    let turnstile = &bench.decoder.shared.setup.turnstile;
+    assert_eq!(turnstile.free(), 0);
     look(&bench).await;
+    assert_eq!(turnstile.free(), 1, "other graphs need not wait for it");
     assert!(matches!(waiting.await.unwrap(), Err(EngineError::Loading(_))));
     let refused = bench.decoder.stream(Walker { steps: 3 }, None).map(|_| ());
     assert!(matches!(refused, Err(EngineError::Loading(_))), "{refused:?}");

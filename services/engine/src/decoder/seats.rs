@@ -7,6 +7,7 @@ use super::lane::Lane;
 use crate::gauge::Held;
 use crate::runtime::stop::Stop;
 use crate::sync::{Mutex, MutexGuard, PoisonError};
+use crate::turnstile::Turn;
 
 /// A stream in its slot.
 pub(super) struct Seat {
@@ -24,6 +25,7 @@ pub(super) struct Seat {
 pub(super) struct Run {
     pub(super) started: Instant,
     pub(super) stop: Option<Arc<dyn Stop>>,
+    pub(super) turn: Turn,
     /// The slots in it, with their tokens.
     pub(super) picked: Vec<(usize, i64)>,
     /// It took too long: its streams have been told.

@@ -37,7 +37,7 @@ impl Worker<'_> {
         let pass = setup.turnstile.pass(threads);
         let (started, stop) = (Instant::now(), session.stop());
         let picked = std::mem::take(&mut self.picked);
-        *post.run() = Some(Run { started, stop: stop.clone(), picked, given_up: false });
+        *post.run() = Some(Run { started, stop: stop.clone(), turn: pass.turn(), picked, given_up: false });
         let result = session.run(size);
         let computed = started.elapsed();
         drop(pass);
