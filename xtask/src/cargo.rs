@@ -6,14 +6,25 @@ use crate::layout::Layout;
 
 /// Cargo in the workspace: the one that started this program, or else the one on the path.
 pub(crate) fn cargo(layout: &Layout) -> Command {
-    let mut cargo = Command::new(program());
+    let mut cargo = cargo_here();
     cargo.current_dir(layout.workspace());
     cargo
 }
 
 /// The same cargo, in the folder where the user stands.
 pub(crate) fn cargo_here() -> Command {
-    Command::new(program())
+    let mut cargo = Command::new(program());
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_of_a_package)) {
+        cargo.env_remove(name);
+    }
+    cargo
+}
+
+/// Whether it is by this variable that cargo tells a program which package it is of. Build scripts that look at it, as
+/// ring's does, would be run anew, and all that depends on them built, whenever a chore comes after a plain `cargo build`
+/// or the other way round.
+fn is_of_a_package(variable: &str) -> bool {
+    ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| variable.starts_with(prefix))
 }
 
 fn program() -> PathBuf {
