@@ -36,6 +36,8 @@ struct Round {
     capacity: f64,
     /// Of the server, for each request that it answered.
     computed_us: f64,
+    /// Processors that this program kept busy meanwhile.
+    client_cores: f64,
     memory: Memory,
 }
 
@@ -67,13 +69,15 @@ pub(crate) async fn measure(settings: &Settings) -> Result<Table> {
         ensure!(capacity > 0.0, "nobody was answered within {:?}", settings.time);
         for (load, rounds) in LOADS.iter().zip(&mut rounds) {
             machine::forget_peak(server.id());
-            let before = server.computed()?;
+            let (before, client) = (server.computed()?, machine::computed(std::process::id())?);
             let outcome = open::send(&clients, &request, capacity * load, time, DEADLINE).await?;
             let computed = server.computed()?.saturating_sub(before);
             let computed_us = computed.as_secs_f64() * 1e6 / outcome.latency.len().max(1) as f64;
+            let client = machine::computed(std::process::id())?.saturating_sub(client);
+            let client_cores = client.as_secs_f64() / outcome.elapsed.as_secs_f64();
             let memory = machine::memory(server.id())?;
             if number > 0 {
-                rounds.push(Round { outcome, capacity, computed_us, memory });
+                rounds.push(Round { outcome, capacity, computed_us, client_cores, memory });
             }
         }
     }
@@ -83,10 +87,10 @@ pub(crate) async fn measure(settings: &Settings) -> Result<Table> {
             "`ModelInfer` of {ROWS} images a request in an open loop, at times the capacity that {CALLERS} callers \
              in a closed loop find in the same round; each request has {} ms from when it is due. `good`: \
              answered in that time. `of peak`: beside the best load of the table. CPU: microseconds of the server for \
-             each request that it answers, refusing the others included. p50 and p99: of those answered, from when \
-             they were due. `refused`: of all requests of all rounds; what the client gives up when its time is over \
+             each request that it answers, refusing the others included. `client`: the cores that asking takes, from the \
+             same machine. p50 and p99: of those answered, from when they were due. `refused`: of all requests of all rounds; what the client gives up when its time is over \
              counts as DeadlineExceeded. `MiB` and `peak MiB`: what the server holds after the load, and the most \
-             while it lasts. The client shares the cores, and takes more of them the more it asks for.",
+             while it lasts.",
             DEADLINE.as_millis()
         ),
         &[
@@ -96,6 +100,7 @@ pub(crate) async fn measure(settings: &Settings) -> Result<Table> {
             "good/s",
             "of peak",
             "cpu us",
+            "client",
             "p50 ms",
             "p99 ms",
             "refused",
@@ -117,6 +122,7 @@ pub(crate) async fn measure(settings: &Settings) -> Result<Table> {
             good(rounds).into(),
             (good(rounds) / peak).into(),
             of(&|round| round.computed_us).into(),
+            of(&|round| round.client_cores).into(),
             ms(0.5).into(),
             ms(0.99).into(),
             codes(rounds.iter().map(|round| &round.outcome)).into(),
