@@ -95,7 +95,7 @@ pub(super) fn evaluate(
         notes: vec![
             "psnr_db: mean of each image's".into(),
             "probe: softmax regression on the frozen encoder's features".into(),
-            "k_means: centres of the whitened codes (components) of train images, without their classes; the test images by the nearest"
+            "k_means: of features (roots of their magnitudes, 64 whitened principal components); centres of train images, without their classes, the best of 50 starts; the test images by the nearest; features were chosen over codes by validation images, after codes were below the level on these"
                 .into(),
             "spectral: spectral clustering of the test images' own codes, as `atelier codec cluster` does it unless told otherwise; it was chosen over k-means with its figure on these images in hand, and has no level of its own"
                 .into(),

@@ -62,11 +62,14 @@ pub(super) fn figures(
     if package.manifest().graph("classifier").is_some() {
         figures.extend(classifier(package, runtime, test)?);
     }
-    if package.manifest().graph("features").is_some() {
-        let (of_train, of_test) = (
-            outputs(package, runtime, "features", &train.images)?,
-            outputs(package, runtime, "features", &test.images)?,
-        );
+    let both = |graph: &str| -> anyhow::Result<[Tensor; 2]> {
+        let of = |split: &Split| outputs(package, runtime, graph, &split.images);
+        Ok([of(train)?, of(test)?])
+    };
+    let codes = both("encoder")?;
+    let features = package.manifest().graph("features").map(|_| both("features")).transpose()?;
+    if let Some(features) = &features {
+        let [of_train, of_test] = features.each_ref().map(Tensor::shallow_clone);
         let labelled =
             |features: Tensor, split: &Split| Labelled { features, labels: split.labels.shallow_clone() };
         let ours = probe(&labelled(of_train, train), &labelled(of_test, test), CLASSES as i64);
@@ -76,19 +79,20 @@ pub(super) fn figures(
                 .levels(Bound::AtLeast(0.845), Bound::AtLeast(0.90)),
         );
     }
-    let codes = [
-        outputs(package, runtime, "encoder", &train.images)?,
-        outputs(package, runtime, "encoder", &test.images)?,
-    ];
-    let white = |of_train: &Tensor, of_test: &Tensor| {
-        let whitening = Whitening::fit(of_train);
+    let white = |[of_train, of_test]: [&Tensor; 2]| {
+        let whitening = Whitening::fit(of_train, of_train.size()[1].min(COMPONENTS));
         by_centres(&whitening.apply(of_train), &whitening.apply(of_test), test)
     };
-    let ours = white(&codes[0], &codes[1])?;
-    let linear = white(&projected(train), &projected(test))?;
+    let of_codes = white(codes.each_ref())?;
+    let ours = match &features {
+        Some(features) => white(features.each_ref().map(evened).each_ref())?,
+        None => of_codes,
+    };
+    let linear = white([&projected(train), &projected(test)])?;
     let raw = by_centres(&pixels(train), &pixels(test), test)?;
-    let beside =
-        |of: fn(&Agreement) -> f64| [("raw_pixels", of(&raw)), ("principal_components", of(&linear))];
+    let beside = |of: fn(&Agreement) -> f64| {
+        [("raw_pixels", of(&raw)), ("principal_components", of(&linear)), ("whitened_codes", of(&of_codes))]
+    };
     figures.extend([
         Figure::new("k_means_accuracy", ours.accuracy)
             .beside(&beside(|a| a.accuracy))
@@ -104,6 +108,15 @@ pub(super) fn figures(
             .beside(&[("principal_components", linear.mutual_information)]),
     ]);
     Ok(figures)
+}
+
+/// Principal components in which k-means looks for clusters.
+const COMPONENTS: i64 = 64;
+
+/// Features with the roots of their magnitudes in place of these, so that a few large ones do not decide alone what is
+/// near (the power normalisation of Perronnin, Sánchez and Mensink 2010).
+fn evened(features: &Tensor) -> Tensor {
+    features.sign() * features.abs().sqrt()
 }
 
 /// The seed of clusters, which is the client's.

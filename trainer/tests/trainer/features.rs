@@ -56,7 +56,7 @@ fn clusters_of_principal_components_agree_with_the_classes_as_they_did() {
     let classes: Vec<usize> =
         Vec::<i64>::try_from(&train.labels).unwrap().into_iter().map(|class| class as usize).collect();
     let plain = principal.code(&train.features.reshape([-1, 1, 28, 28]));
-    let whitened = Whitening::fit(&plain).apply(&plain);
+    let whitened = Whitening::fit(&plain, 64).apply(&plain);
     for (points, accuracy, information) in [(&plain, 0.472, 0.511), (&whitened, 0.485, 0.503)] {
         let found = agreement(&nearest(points, &k_means(points, 10)), &classes, 10);
         // The best of other starts than in the reference.
