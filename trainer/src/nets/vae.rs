@@ -1,6 +1,7 @@
 //! A variational autoencoder (Kingma and Welling 2014), with one of two bodies: gated fully connected layers,
 //! after the network that Tomczak and Welling (2018) use as their reference (two layers of gated units on either
-//! side); or convolutions, as those of the [`Autoencoder`](super::autoencoder::Autoencoder).
+//! side); or convolutions, as those of the [`Autoencoder`](super::autoencoder::Autoencoder), with gated layers between
+//! them and the code: what an image is as a whole is no matter of neighbouring pixels.
 
 use atelier_package::{Dim, Dtype, TensorSpec};
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,8 @@ pub enum VaeConfig {
         encoder: ImageEncoderConfig,
         /// The way back: channels at half the image's size, even; four times as many at a quarter.
         decoder_width: usize,
+        /// Gated units in each hidden layer between convolutions and code.
+        hidden: usize,
     },
 }
 
@@ -56,7 +59,8 @@ impl VaeConfig {
     /// Says which field is out of range.
     pub(crate) fn validate(&self) -> Result<(), String> {
         match self {
-            Self::Convolutional { encoder, decoder_width } => {
+            Self::Convolutional { hidden: 0, .. } => Err("family.network.hidden must be at least 1".into()),
+            Self::Convolutional { encoder, decoder_width, .. } => {
                 encoder.validate()?;
                 ImageDecoder::validate(*decoder_width)
             }
@@ -104,8 +108,11 @@ enum Body {
         pixels: Linear,
     },
     Convolutional {
-        /// Gives mean and log-variance side by side.
         encoder: ImageEncoder,
+        understood: Gated,
+        mean: Linear,
+        log_variance: Linear,
+        planned: [Gated; 2],
         decoder: ImageDecoder,
     },
 }
@@ -133,11 +140,16 @@ impl Vae {
                     pixels: Linear::new(store, "pixels", h, pixels),
                 }
             }
-            VaeConfig::Convolutional { encoder, decoder_width } => {
-                let both = ImageEncoderConfig { code: 2 * encoder.code, ..encoder.clone() };
+            VaeConfig::Convolutional { encoder, decoder_width, hidden } => {
+                let (code, side, h) = (encoder.code, encoder.side(), *hidden);
+                let seen = ImageEncoderConfig { code: h, ..encoder.clone() };
                 Body::Convolutional {
-                    encoder: ImageEncoder::new(store, "encoder.", &both),
-                    decoder: ImageDecoder::new(store, encoder.code, encoder.side(), *decoder_width),
+                    encoder: ImageEncoder::new(store, "encoder.", &seen),
+                    understood: Gated::new(store, "understood", h, h),
+                    mean: Linear::new(store, "mean", h, code),
+                    log_variance: Linear::new(store, "log_variance", h, code),
+                    planned: [Gated::new(store, "planned.0", code, h), Gated::new(store, "planned.1", h, h)],
+                    decoder: ImageDecoder::new(store, h, side, *decoder_width),
                 }
             }
         };
@@ -154,11 +166,10 @@ impl Vae {
                 }
                 (ops.linear(&x, mean), ops.linear(&x, log_variance))
             }
-            Body::Convolutional { encoder, .. } => {
-                let both = encoder.forward(ops, image).code;
-                let mut halves = ops.split(&both, &[self.config.code(); 2], 1);
-                let log_variance = halves.remove(1);
-                (halves.remove(0), log_variance)
+            Body::Convolutional { encoder, understood, mean, log_variance, .. } => {
+                let x = encoder.forward(ops, image).code;
+                let x = understood.forward(ops, &x);
+                (ops.linear(&x, mean), ops.linear(&x, log_variance))
             }
         };
         (mean, ops.clamp(&log_variance, LOG_VARIANCE.0, LOG_VARIANCE.1))
@@ -174,7 +185,11 @@ impl Vae {
                 let x = ops.linear(&x, pixels);
                 ops.reshape_rows(&x, &[1, self.config.size(), self.config.size()])
             }
-            Body::Convolutional { decoder, .. } => decoder.forward(ops, code),
+            Body::Convolutional { planned: [first, second], decoder, .. } => {
+                let x = first.forward(ops, code);
+                let x = second.forward(ops, &x);
+                decoder.forward(ops, &x)
+            }
         }
     }
 }

@@ -30,8 +30,8 @@ pub(crate) fn small(name: &str) -> RecipeConfig {
         Family::Inpainter(c) => c.network.width = 8,
         Family::VariationalAutoencoder(c) => match &mut c.network {
             VaeConfig::Gated { hidden, code, .. } => (*hidden, *code) = (32, 8),
-            VaeConfig::Convolutional { encoder, decoder_width } => {
-                (encoder.width, encoder.code, *decoder_width) = (8, 8, 8);
+            VaeConfig::Convolutional { encoder, decoder_width, hidden } => {
+                (encoder.width, encoder.code, *decoder_width, *hidden) = (8, 8, 8, 32);
             }
         },
         Family::Gan(c) => (c.generator.latent, c.generator.width, c.discriminator.width) = (16, 8, 8),
