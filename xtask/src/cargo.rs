@@ -30,3 +30,21 @@ fn is_of_a_package(variable: &str) -> bool {
 fn program() -> PathBuf {
     env::var_os("CARGO").unwrap_or_else(|| "cargo".into()).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_does_not_hear_of_which_package_its_caller_is() {
+        // Cargo says it to its tests too.
+        assert!(env::var_os("CARGO_PKG_NAME").is_some() && env::var_os("CARGO_MANIFEST_DIR").is_some());
+        let cargo = cargo_here();
+        let hidden: Vec<_> =
+            cargo.get_envs().filter(|(_, value)| value.is_none()).map(|(name, _)| name).collect();
+        for name in ["CARGO_PKG_NAME", "CARGO_PKG_VERSION_MAJOR", "CARGO_MANIFEST_DIR"] {
+            assert!(hidden.contains(&name.as_ref()), "{name}: {hidden:?}");
+        }
+        assert!(!hidden.contains(&"PATH".as_ref()));
+    }
+}

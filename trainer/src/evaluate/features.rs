@@ -67,27 +67,22 @@ pub(super) fn figures(
         Ok([of(train)?, of(test)?])
     };
     let codes = both("encoder")?;
-    let features = package.manifest().graph("features").map(|_| both("features")).transpose()?;
-    if let Some(features) = &features {
-        let [of_train, of_test] = features.each_ref().map(Tensor::shallow_clone);
-        let labelled =
-            |features: Tensor, split: &Split| Labelled { features, labels: split.labels.shallow_clone() };
-        let ours = probe(&labelled(of_train, train), &labelled(of_test, test), CLASSES as i64);
-        figures.push(
-            Figure::new("probe_accuracy", ours)
-                .beside(&[("raw_pixels", told(&pixels)), ("principal_components", told(&projected))])
-                .levels(Bound::AtLeast(0.845), Bound::AtLeast(0.90)),
-        );
-    }
+    let features = both("features")?;
+    let [of_train, of_test] = features.each_ref().map(Tensor::shallow_clone);
+    let labelled =
+        |features: Tensor, split: &Split| Labelled { features, labels: split.labels.shallow_clone() };
+    let ours = probe(&labelled(of_train, train), &labelled(of_test, test), CLASSES as i64);
+    figures.push(
+        Figure::new("probe_accuracy", ours)
+            .beside(&[("raw_pixels", told(&pixels)), ("principal_components", told(&projected))])
+            .levels(Bound::AtLeast(0.845), Bound::AtLeast(0.90)),
+    );
     let white = |[of_train, of_test]: [&Tensor; 2]| {
         let whitening = Whitening::fit(of_train, of_train.size()[1].min(COMPONENTS));
         by_centres(&whitening.apply(of_train), &whitening.apply(of_test), test)
     };
     let of_codes = white(codes.each_ref())?;
-    let ours = match &features {
-        Some(features) => white(features.each_ref().map(evened).each_ref())?,
-        None => of_codes,
-    };
+    let ours = white(features.each_ref().map(evened).each_ref())?;
     let linear = white([&projected(train), &projected(test)])?;
     let raw = by_centres(&pixels(train), &pixels(test), test)?;
     let beside = |of: fn(&Agreement) -> f64| {

@@ -5,8 +5,8 @@
 //! is formed only when a worker asks for one (late binding), from what is there, as large as [`Costs`] say is
 //! cheapest: at once, or where a delay is allowed and rows are few, when the first of them has waited so long. Workers
 //! that have nothing to do share what is there, where that costs little more. A request of more rows than a batch holds
-//! is run in parts. What expires or is cancelled leaves at once, also while every worker is busy; what would expire in its run
-//! is not run where others wait; a batch that nobody waits for any more is terminated.
+//! is run in parts. What expires or is cancelled leaves at once, also while every worker is busy; what would expire in
+//! its run is not run where others wait; a batch that nobody waits for any more is terminated.
 //!
 //! A batch that fails is run again in two halves, and those in halves, until what breaks it stands alone: the
 //! requests that happened to be with it are answered.

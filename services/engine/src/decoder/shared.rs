@@ -180,8 +180,8 @@ impl Shared {
     }
 
     /// Stops steps that take too long, and tells the streams in them. Where a step does not hear of it by the next
-    /// look, its worker is as good as gone: it keeps no core from other graphs any more, the others that have its slots are
-    /// told too, and so are those who wait where it was the last.
+    /// look, its worker is as good as gone: it keeps no core from other graphs any more, the others that have its slots
+    /// are told too, and so are those who wait where it was the last.
     pub(super) fn give_up(&self) {
         let (now, longest) = (Instant::now(), self.setup.longest_run);
         for (number, post) in self.posts.iter().enumerate() {
