@@ -113,7 +113,7 @@ enum Body {
         mean: Linear,
         log_variance: Linear,
         planned: [Gated; 2],
-        decoder: ImageDecoder,
+        decoder: Box<ImageDecoder>,
     },
 }
 
@@ -149,7 +149,7 @@ impl Vae {
                     mean: Linear::new(store, "mean", h, code),
                     log_variance: Linear::new(store, "log_variance", h, code),
                     planned: [Gated::new(store, "planned.0", code, h), Gated::new(store, "planned.1", h, h)],
-                    decoder: ImageDecoder::new(store, h, side, *decoder_width),
+                    decoder: Box::new(ImageDecoder::new(store, h, side, *decoder_width)),
                 }
             }
         };
