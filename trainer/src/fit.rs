@@ -57,7 +57,7 @@ struct Trainer<'a> {
 ///
 /// # Errors
 /// A directory that holds a run already, or holds none to go on with; data or checkpoint that cannot be used, in which
-/// case a new run leaves nothing behind; files that cannot be written, or a loss that is no longer finite.
+/// case a new run leaves nothing behind; files that cannot be written, or a loss or gradient that is no longer finite.
 pub fn fit(
     config: &RecipeConfig,
     data: &Path,
@@ -154,6 +154,11 @@ impl Trainer<'_> {
             let same = |others: &[Turn]| others.iter().filter(|t| t.prefix == turn.prefix).count() as u64;
             let count = step * same(&turns) + same(&turns[..i]);
             let norm = self.optimiser.update(self.recipe.store(), turn.prefix, count, rate * turn.rate);
+            if !norm.is_finite() {
+                bail!(
+                    "the gradient of step {step} is {norm}: the last checkpoint is kept; lower optimiser.learning_rate"
+                );
+            }
             tch::no_grad(|| self.recipe.after(i));
             course.loss += value;
             course.norm += norm;
@@ -216,6 +221,13 @@ impl Trainer<'_> {
             return Ok(0);
         }
         let checkpoint = Checkpoint::read(&path).context("cannot resume")?;
+        // The recipe beside it may have been changed since.
+        ensure!(
+            checkpoint.fingerprint == self.config.fingerprint(),
+            "cannot resume: {} comes of another recipe than {} is now",
+            path.display(),
+            self.run.path().display()
+        );
         let device = self.recipe.store().device();
         let damaged = || format!("cannot resume from {}", path.display());
         self.recipe.store_mut().load(&checkpoint.group("model", device)).with_context(damaged)?;

@@ -57,7 +57,8 @@ impl OptimiserConfig {
     pub fn rate(&self, step: u64, total: u64) -> f64 {
         let position = step as f64 / total.max(1) as f64;
         if position < self.warmup {
-            return self.learning_rate * (step as f64 + 1.0) / (self.warmup * total as f64).max(1.0);
+            let risen = (step as f64 + 1.0) / (self.warmup * total as f64).max(1.0);
+            return self.learning_rate * risen.min(1.0);
         }
         let along = (position - self.warmup) / (1.0 - self.warmup).max(f64::EPSILON);
         let cosine = 0.5 * (1.0 + (std::f64::consts::PI * along.min(1.0)).cos());

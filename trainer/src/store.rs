@@ -195,6 +195,12 @@ pub enum StoreError {
         /// In the network.
         expected: Vec<i64>,
     },
+    /// A value is of no parameter of the network.
+    #[error("the network has no parameter {name}")]
+    Surplus {
+        /// What the value is called.
+        name: String,
+    },
 }
 
 /// An exponential moving average of a store's values: what is evaluated and exported.

@@ -6,6 +6,8 @@ use atelier_trainer::card::{self, exhibit};
 use atelier_trainer::evaluate::{Settings, evaluate};
 use atelier_trainer::onnx_runtime::OnnxRuntime;
 
+use clap::builder::RangedU64ValueParser;
+
 use super::DataDir;
 
 #[derive(clap::Args)]
@@ -21,10 +23,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     dry_run: bool,
     /// Importance samples an image (variational autoencoders).
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 500, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     samples: usize,
-    /// Measure on the first N of the test split only. Never written into the package.
-    #[arg(long, value_name = "N")]
+    /// Measure on the first N of the test split only, 2 or more. Never written into the package.
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(2..))]
     limit: Option<usize>,
     /// Where the judges of face models lie [default: judges, beside the directory of all models].
     #[arg(long, value_name = "DIR")]

@@ -25,7 +25,7 @@ const LIMIT: u64 = 1 << 30;
 pub fn read(path: &Path, rank: usize) -> Result<Idx, DataError> {
     let packed = super::read(path)?;
     let mut bytes = Vec::new();
-    flate2::read::GzDecoder::new(packed.as_slice())
+    flate2::read::MultiGzDecoder::new(packed.as_slice())
         .take(LIMIT)
         .read_to_end(&mut bytes)
         .map_err(|e| DataError::malformed(path, format!("not a complete gzip file: {e}")))?;
@@ -73,6 +73,21 @@ mod tests {
             let message = parse(bytes, 1).unwrap_err();
             assert!(message.contains(expected), "{message}");
         }
+    }
+
+    #[test]
+    fn a_file_of_several_gzip_members_is_read_whole() {
+        let pack = |bytes: &[u8]| {
+            let mut packed = Vec::new();
+            flate2::read::GzEncoder::new(bytes, flate2::Compression::fast())
+                .read_to_end(&mut packed)
+                .unwrap();
+            packed
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("labels.gz");
+        std::fs::write(&path, [pack(&[0, 0, 8, 1, 0, 0, 0]), pack(&[2, 7, 9])].concat()).unwrap();
+        assert_eq!(read(&path, 1).unwrap().data, [7, 9]);
     }
 
     #[test]

@@ -17,6 +17,8 @@ use crate::onnx_runtime::{GraphSession, OnnxRuntime};
 
 /// Characters in a window.
 const WINDOW: usize = 256;
+/// The text that is evaluated on, whatever a recipe was trained on.
+const FILE: &str = "tinyshakespeare.txt";
 
 /// The network's step graph with the states of all its streams.
 struct Streams {
@@ -72,9 +74,12 @@ pub(super) fn evaluate(
     runtime: &OnnxRuntime,
     settings: &Settings,
 ) -> anyhow::Result<Report> {
-    let text = Text::read(data, "tinyshakespeare.txt")?;
+    let text = Text::read(data, FILE)?;
     let known = package.manifest().vocabulary.as_ref().map(|v| v.characters.as_slice()).unwrap_or_default();
-    ensure!(known == text.vocabulary, "the package's vocabulary is not that of the text");
+    ensure!(
+        known == text.vocabulary,
+        "the package's vocabulary is not that of {FILE}, the text that is evaluated on"
+    );
     let test = &text.test[..settings.limit.map_or(text.test.len(), |n| n.clamp(WINDOW + 1, text.test.len()))];
 
     let count = (test.len() - 1) / WINDOW;

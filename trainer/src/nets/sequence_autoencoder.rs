@@ -162,7 +162,7 @@ impl SequenceAutoencoder {
 
 impl Graphs for SequenceAutoencoder {
     /// `detector`: a window and its channel in; the window's values as the code tells them, and the last value
-    /// as the rows before it foretell it, out, each with the logarithm of its scale.
+    /// as the rows before it foretell it, out, each with its scale.
     fn plans(&self) -> Vec<GraphPlan> {
         let batch = || Dim::from(Dim::BATCH);
         let window = [batch(), Dim::Fixed(self.config.window), Dim::Fixed(self.columns)];

@@ -48,8 +48,15 @@ impl CharRnnRecipeConfig {
                 return Err(format!("family.{name} is {value}, it must lie in [0, 1)"));
             }
         }
-        if self.window == 0 {
-            return Err("family.window must be at least 1".into());
+        let CharRnnConfig { embedding, layers, hidden } = self.network;
+        let sizes = [
+            ("window", self.window),
+            ("network.embedding", embedding),
+            ("network.layers", layers),
+            ("network.hidden", hidden),
+        ];
+        if let Some((name, _)) = sizes.into_iter().find(|(_, size)| *size == 0) {
+            return Err(format!("family.{name} must be at least 1"));
         }
         Ok(())
     }

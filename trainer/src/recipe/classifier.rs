@@ -1,7 +1,7 @@
 //! Training the [`Classifier`] on Fashion-MNIST: the encoder of an earlier run of the autoencoder, tuned
 //! further with the classes. The autoencoder itself stays as it was.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use atelier_package::{Labels, Manifest};
@@ -132,6 +132,7 @@ impl Recipe for ClassifierRecipe {
     /// layer starts at zero: it has no opinion yet that could spoil the encoder.
     fn start_from(&mut self, earlier: &HashMap<String, Tensor>) -> Result<(), StoreError> {
         let mut values = HashMap::new();
+        let mut surplus: HashSet<&str> = earlier.keys().map(String::as_str).collect();
         for p in self.store.parameters() {
             let name = p.name.strip_prefix(TUNED).unwrap_or(&p.name);
             let value = match earlier.get(name) {
@@ -139,9 +140,15 @@ impl Recipe for ClassifierRecipe {
                 None if name.starts_with("head.") => p.value.zeros_like(),
                 None => continue,
             };
+            surplus.remove(name);
             values.insert(p.name.clone(), value);
         }
-        self.store.load(&values)
+        self.store.load(&values)?;
+        // A smaller network would take what it has a place for, and restore nothing with it.
+        match surplus.into_iter().min() {
+            Some(name) => Err(StoreError::Surplus { name: name.to_owned() }),
+            None => Ok(()),
+        }
     }
 
     fn steps_per_epoch(&self) -> u64 {

@@ -32,6 +32,9 @@ impl DenoiserRecipeConfig {
         if self.network.size != 28 {
             return Err("family.network.size must be 28, the size of the data's images".into());
         }
+        if self.network.width == 0 {
+            return Err("family.network.width must be at least 1".into());
+        }
         if !(0.0..=MAX_SIGMA).contains(&self.max_sigma) {
             return Err(format!("family.max_sigma is {}, it must lie in [0, {MAX_SIGMA}]", self.max_sigma));
         }

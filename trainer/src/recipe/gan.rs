@@ -103,16 +103,22 @@ impl GanRecipe {
     pub(super) fn new(
         common: &RecipeConfig,
         config: &GanRecipeConfig,
-        data: &Path,
+        directory: &Path,
         device: Device,
     ) -> Result<Self, DataError> {
-        let data = Fashion::read(data, "train")?;
+        let data = Fashion::read(directory, "train")?;
+        let (batch, turns, count) = (common.batch, config.discriminator_turns, data.training_count());
+        if batch * turns > count as usize {
+            let message = format!(
+                "{count} images are fewer than a step takes: batch x family.discriminator_turns, {batch} x {turns}"
+            );
+            return Err(DataError::malformed(directory, message));
+        }
         let mut store = Store::new(common.seed, device);
         let generator = Generator::new(&mut store, &config.generator, CLASSES);
         let discriminator = Discriminator::new(&mut store, &config.discriminator, CLASSES);
         // A step takes a batch for every turn of the discriminator.
-        let taken = common.batch * config.discriminator_turns;
-        let order = Order::new(common.seed, data.training_count() as usize, taken);
+        let order = Order::new(common.seed, count as usize, batch * turns);
         Ok(Self {
             config: config.clone(),
             seed: common.seed,

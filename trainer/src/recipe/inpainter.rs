@@ -30,6 +30,9 @@ impl InpainterRecipeConfig {
         if self.network.size != 28 {
             return Err("family.network.size must be 28, the size of the data's images".into());
         }
+        if self.network.width == 0 {
+            return Err("family.network.width must be at least 1".into());
+        }
         for (name, value) in [("centre", self.centre), ("rectangles", self.rectangles)] {
             if !(0.0..=1.0).contains(&value) {
                 return Err(format!("family.{name} is {value}, it must lie in [0, 1]"));

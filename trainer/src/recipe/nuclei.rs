@@ -56,6 +56,7 @@ impl NucleiRecipeConfig {
         if !(0.0..=100.0).contains(&self.border) || !(0.0..=100.0).contains(&self.overlap) {
             return Err("family.border and family.overlap must lie in [0, 100]".into());
         }
+        self.segmentation.validate(network.size).map_err(|e| format!("family.{e}"))?;
         self.augment.validate()
     }
 }
@@ -96,6 +97,10 @@ impl NucleiRecipe {
             masks.push(nucleus.mask.pixels().iter().map(|p| f32::from(u8::from(*p))).collect::<Vec<_>>());
         }
         let multiple = config.network.multiple();
+        if height != width {
+            let message = format!("images are {width}x{height}: crops are taken from square ones");
+            return Err(DataError::malformed(data, message));
+        }
         if height % multiple != 0 || width % multiple != 0 {
             let message = format!("images are {width}x{height}, the network wants multiples of {multiple}");
             return Err(DataError::malformed(data, message));

@@ -51,8 +51,15 @@ impl TelemetryRecipeConfig {
         within("noise", self.noise, 0.0, 1.0)?;
         within("dropout", self.dropout, 0.0, 0.9)?;
         within("network.least_scale", f64::from(self.network.least_scale), 1e-4, 1.0)?;
-        if self.stride == 0 {
-            return Err("family.stride must be at least 1".into());
+        let SequenceAutoencoderConfig { hidden, code, embedding, .. } = self.network;
+        let sizes = [
+            ("stride", self.stride),
+            ("network.hidden", hidden),
+            ("network.code", code),
+            ("network.embedding", embedding),
+        ];
+        if let Some((name, _)) = sizes.into_iter().find(|(_, size)| *size == 0) {
+            return Err(format!("family.{name} must be at least 1"));
         }
         if self.network.window < 4 {
             return Err("family.network.window must be at least 4".into());

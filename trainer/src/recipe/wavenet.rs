@@ -98,10 +98,10 @@ impl WavenetRecipe {
     pub(super) fn new(
         common: &RecipeConfig,
         config: &WavenetRecipeConfig,
-        data: &Path,
+        directory: &Path,
         device: Device,
     ) -> Result<Self, DataError> {
-        let data = Recordings::read(data)?;
+        let data = Recordings::read(directory)?;
         let law = MuLaw::new(config.network.levels);
         let condition = Condition::new(DIGITS, data.speakers.len(), SAMPLE_RATE);
         let mut store = Store::new(common.seed, device);
@@ -112,6 +112,14 @@ impl WavenetRecipe {
             clips.map(|clip| Spoken { said: clip.said, tokens: data.tokens(clip, &law) }).collect()
         };
         let (train, mut validation) = (spoken(&data.train), spoken(&data.validation));
+        for (part, name) in [(&train, "training"), (&validation, "validation")] {
+            if part.is_empty() {
+                let longest = config.longest;
+                let message =
+                    format!("no recording for {name} is at most family.longest, {longest} seconds, long");
+                return Err(DataError::malformed(directory, message));
+            }
+        }
         validation.sort_by_key(|clip| clip.tokens.len());
         Ok(Self {
             config: config.clone(),

@@ -181,7 +181,7 @@ fn the_best_weights_are_kept_where_later_ones_are_worse() {
 #[test]
 fn a_run_that_could_not_begin_is_in_nobody_s_way() {
     tch::set_num_threads(1);
-    let config = small("fashion-vae");
+    let config = small("fashion-vae-anchor");
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");
     let error = fit(&config, dir.path(), Device::Cpu, &out, &Start::Fresh, &|_| false).unwrap_err();
@@ -209,7 +209,7 @@ fn a_few_epochs_beat_what_needs_no_network() {
         ("fashion-dae", "validation_psnr_0.5", 12.0),
         ("fashion-inpainter", "validation_psnr_centre", 12.0),
         ("fashion-vae", "validation_elbo", 480.0),
-        ("fashion-vae-convolutional", "validation_elbo", 480.0),
+        ("fashion-vae-anchor", "validation_elbo", 480.0),
         ("shakespeare-rnn", "validation_nats", 3.3),
         ("digits-wavenet", "validation_bits", 7.5),
     ] {
@@ -276,18 +276,25 @@ fn a_classifier_starts_from_an_autoencoder_which_stays_as_it_was() {
     let error = begin(&config, &dir.path().join("fresh"), &Start::Fresh, &|_| false).unwrap_err().to_string();
     assert!(error.contains("starts from a run of fashion-ae"), "{error}");
     let other = dir.path().join("other");
-    train(&small("fashion-vae"), &other, false, &|step| step == 1).unwrap();
+    train(&small("fashion-vae-anchor"), &other, false, &|step| step == 1).unwrap();
     let start = Start::From(RunDir::open(&other).unwrap().0);
     let error = format!("{:#}", begin(&config, &dir.path().join("wrong"), &start, &|_| false).unwrap_err());
     assert!(
         error.contains("cannot start from") && error.contains("encoder.enter.weight is missing"),
         "{error}"
     );
+    // A smaller network would leave part of the autoencoder behind.
+    if let Family::Classifier(c) = &mut config.family {
+        c.network.encoder.inner_blocks -= 1;
+    }
+    let start = Start::From(RunDir::open(&earlier).unwrap().0);
+    let error = format!("{:#}", begin(&config, &dir.path().join("less"), &start, &|_| false).unwrap_err());
+    assert!(error.contains("the network has no parameter encoder."), "{error}");
 }
 
 #[test]
 fn a_run_is_not_overwritten_and_not_resumed_with_another_recipe() {
-    let mut config = small("fashion-vae");
+    let mut config = small("fashion-vae-anchor");
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");
     train(&config, &out, false, &|step| step == 2).unwrap();
@@ -296,13 +303,20 @@ fn a_run_is_not_overwritten_and_not_resumed_with_another_recipe() {
     config.optimiser.learning_rate *= 2.0;
     let error = train(&config, &out, true, &|_| false).unwrap_err().to_string();
     assert!(error.contains("comes of another recipe"), "{error}");
+    // Not even where the run's own copy of the recipe was changed.
+    let copy = out.join("recipe.toml");
+    let text = std::fs::read_to_string(&copy).unwrap();
+    assert!(text.contains("learning_rate = 0.001\n"), "{text}");
+    std::fs::write(&copy, text.replace("learning_rate = 0.001\n", "learning_rate = 0.002\n")).unwrap();
+    let error = train(&RecipeConfig::read(&copy).unwrap(), &out, true, &|_| false).unwrap_err().to_string();
+    assert!(error.contains("last.safetensors comes of another recipe"), "{error}");
     let error = train(&config, &dir.path().join("none"), true, &|_| false).unwrap_err().to_string();
     assert!(error.contains("holds no run"), "{error}");
 }
 
 #[test]
 fn a_damaged_checkpoint_is_named() {
-    let config = small("fashion-vae");
+    let config = small("fashion-vae-anchor");
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");
     train(&config, &out, false, &|step| step == 2).unwrap();
@@ -316,26 +330,46 @@ fn a_damaged_checkpoint_is_named() {
 }
 
 #[test]
-fn a_loss_that_is_no_longer_finite_ends_the_run_and_keeps_the_checkpoint() {
-    let config = small("fashion-vae");
+fn a_loss_or_gradient_that_is_no_longer_finite_ends_the_run_and_keeps_the_checkpoint() {
+    let config = small("fashion-vae-anchor");
     let dir = tempfile::tempdir().unwrap();
-    let out = dir.path().join("run");
-    train(&config, &out, false, &|step| step == 2).unwrap();
-    let path = out.join("last.safetensors");
-    let mut checkpoint = Checkpoint::read(&path).unwrap();
-    for (name, tensor) in &mut checkpoint.tensors {
-        if name.starts_with("model/mean") {
-            let _ = tensor.fill_(f64::NAN);
+    // The second loss is large and finite, and the squares of its gradients are not.
+    for (prefix, value, says) in [
+        ("model/mean", f64::NAN, "the loss of step 2 is NaN"),
+        ("model/pixels.weight", 1e25, "the gradient of step 2 is inf"),
+    ] {
+        let out = dir.path().join(prefix.replace('/', "-"));
+        train(&config, &out, false, &|step| step == 2).unwrap();
+        let path = out.join("last.safetensors");
+        let mut checkpoint = Checkpoint::read(&path).unwrap();
+        for (name, tensor) in &mut checkpoint.tensors {
+            if name.starts_with(prefix) {
+                let _ = tensor.fill_(value);
+            }
         }
+        checkpoint.write(&path).unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let error = train(&config, &out, true, &|_| false).unwrap_err().to_string();
+        assert!(error.contains(says) && error.contains("optimiser.learning_rate"), "{error}");
+        assert!(std::fs::read(&path).unwrap() == before, "the checkpoint was written over");
     }
-    checkpoint.write(&path).unwrap();
-    let before = std::fs::read(&path).unwrap();
-    let error = train(&config, &out, true, &|_| false).unwrap_err().to_string();
-    assert!(
-        error.contains("the loss of step 2 is NaN") && error.contains("optimiser.learning_rate"),
-        "{error}"
-    );
-    assert!(std::fs::read(&path).unwrap() == before, "the checkpoint was written over");
+}
+
+#[test]
+fn data_that_is_too_little_for_the_recipe_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut gan = small("fashion-dcgan-wgan");
+    gan.batch = 512;
+    let mut spoken = small("digits-wavenet");
+    if let Family::Wavenet(c) = &mut spoken.family {
+        c.longest = 0.1;
+    }
+    for (config, says) in
+        [(gan, "fewer than a step takes"), (spoken, "for training is at most family.longest, 0.1 seconds")]
+    {
+        let error = train(&config, &dir.path().join("run"), false, &|_| false).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
 }
 
 #[test]

@@ -64,7 +64,6 @@ fn fresh_networks_know_nothing_and_every_parameter_has_a_gradient() {
         ("shakespeare-rnn", None),
         ("fashion-vae", Some(784.0 * 2f64.ln())),
         ("fashion-vae-anchor", Some(784.0 * 2f64.ln())),
-        ("fashion-vae-convolutional", Some(784.0 * 2f64.ln())),
         ("fashion-ae", None),
         ("fashion-dae", None),
         ("fashion-inpainter", None),

@@ -47,6 +47,10 @@ fn a_hundred_steps_are_those_of_libtorch() {
 fn the_rate_rises_to_its_peak_and_falls_to_its_final_fraction() {
     let config = config();
     let rates: Vec<f64> = (0..1000).map(|step| config.rate(step, 1000)).collect();
+    assert!(
+        (0..12).all(|step| config.rate(step, 12) <= config.learning_rate),
+        "over its peak in a short run"
+    );
     assert!((rates[99] - 1e-2).abs() < 1e-4 && rates[0] < 2e-4);
     assert!(rates[..100].windows(2).all(|w| w[0] < w[1]) && rates[100..].windows(2).all(|w| w[0] >= w[1]));
     assert!((rates[999] - 1e-3).abs() < 1e-4);

@@ -1,5 +1,7 @@
 //! Recipe files are strict, and say what is wrong with them.
 
+use std::path::PathBuf;
+
 use atelier_trainer::recipe::RecipeConfig;
 
 use crate::support::recipe_files;
@@ -30,13 +32,15 @@ fn every_value_of_a_shipped_recipe_is_explained() {
     }
 }
 
+fn path_of(name: &str) -> PathBuf {
+    recipe_files().into_iter().find(|file| file.file_stem().is_some_and(|stem| stem == name)).unwrap()
+}
+
 #[test]
 fn a_recipe_that_is_wrong_says_where_and_what() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("bad.toml");
-    let good =
-        std::fs::read_to_string(recipe_files().iter().find(|f| f.ends_with("fashion-dae.toml")).unwrap())
-            .unwrap();
+    let good = std::fs::read_to_string(path_of("fashion-dae")).unwrap();
     let wrong = |from: &str, to: &str| {
         assert!(good.contains(from), "{from}");
         std::fs::write(&path, good.replace(from, to)).unwrap();
@@ -56,6 +60,18 @@ fn a_recipe_that_is_wrong_says_where_and_what() {
     for (from, to, expected) in cases {
         let message = wrong(from, to);
         assert!(message.contains("bad.toml") && message.contains(expected), "{to}: {message}");
+    }
+    for (name, from, to, expected) in [
+        ("fashion-dae", "width = 40", "width = 0", "family.network.width must be at least 1"),
+        ("shakespeare-rnn", "layers = 2", "layers = 0", "family.network.layers must be at least 1"),
+        ("telemetry-smap", "code = 32", "code = 0", "family.network.code must be at least 1"),
+        ("nuclei-unet", "overlap = 64", "overlap = 200", "family.segmentation.overlap: is 200, but 0 to 128"),
+    ] {
+        let text = std::fs::read_to_string(path_of(name)).unwrap();
+        assert!(text.contains(from), "{name}: {from}");
+        std::fs::write(&path, text.replace(from, to)).unwrap();
+        let message = RecipeConfig::read(&path).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
     }
     let message = RecipeConfig::read(&dir.path().join("none.toml")).unwrap_err().to_string();
     assert!(message.contains("none.toml") && message.contains("No such file"), "{message}");

@@ -16,7 +16,6 @@ pub(crate) const NETWORKS: &[&str] = &[
     "fashion-inpainter",
     "fashion-vae",
     "fashion-vae-anchor",
-    "fashion-vae-convolutional",
     "nuclei-unet",
     "shakespeare-rnn",
     "telemetry-smap",

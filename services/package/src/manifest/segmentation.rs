@@ -76,7 +76,11 @@ fn tile(spec: Option<&TensorSpec>) -> Option<(usize, usize)> {
 }
 
 impl Segmentation {
-    fn validate(&self, tile: usize) -> Result<(), FieldError> {
+    /// Says which field is out of range, for tiles of so many pixels a side.
+    ///
+    /// # Errors
+    /// Names the field, and what would be right.
+    pub fn validate(&self, tile: usize) -> Result<(), FieldError> {
         let [low, high] = self.percentiles;
         if !(0.0 <= low && low < high && high <= 100.0) {
             return Err(FieldError::new(

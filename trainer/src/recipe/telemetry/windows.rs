@@ -107,11 +107,12 @@ impl Windows {
         self.gather(places, device)
     }
 
-    /// The windows that end in the rows kept from training, in batches of at most `size`.
+    /// The windows of the rows kept from training, in batches of at most `size`; of a channel that has kept fewer than
+    /// a window, its last.
     pub(super) fn held_out(&self, size: usize, device: Device) -> Vec<Batch> {
         let places = self.sources.iter().enumerate().flat_map(|(at, source)| {
             let last = source.rows.size()[0] as usize - self.window;
-            (source.trained.saturating_sub(self.window) + 1..=last).step_by(self.stride).map(move |s| (at, s))
+            (source.trained.min(last)..=last).step_by(self.stride).map(move |start| (at, start))
         });
         let places: Vec<_> = places.collect();
         places.chunks(size).map(|places| self.gather(places.iter().copied(), device)).collect()
