@@ -5,3 +5,4 @@ pub(crate) mod input;
 pub(crate) mod json;
 pub(crate) mod progress;
 pub(crate) mod stdout;
+pub(crate) mod whole;

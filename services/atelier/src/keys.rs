@@ -1,9 +1,11 @@
 //! `atelier keys`.
 
+use std::io::{Write, stderr};
+
 use clap::Subcommand;
 use sha2::{Digest, Sha256};
 
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Exit, Failure};
 use crate::files::stdout;
 
 /// API keys for callers of the gateway.
@@ -12,7 +14,7 @@ pub(crate) enum KeysCommand {
     New(New),
 }
 
-/// Make a key: the caller's part, which is shown this once, and the entry for the gateway's file of keys.
+/// Make a key: shown this once on stderr, for the caller, and on stdout its entry for the gateway's file of keys.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct New {
     /// What logs, metrics and errors call its holder
@@ -46,14 +48,16 @@ fn number(text: &str) -> Result<f64, String> {
 /// Runs a command on keys.
 ///
 /// # Errors
-/// Where stdout cannot be written to.
+/// Where stderr or stdout cannot be written to.
 pub(crate) fn run(command: &KeysCommand) -> Result<(), Failure> {
     let KeysCommand::New(new) = command;
     let key = format!("atelier_{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
-    stdout::text(&format!(
-        "# The key, for its holder alone: it is written nowhere and cannot be shown again.\n# {key}\n\n{}",
-        new.entry(&key)
-    ))
+    // Apart from the entry, which is meant to be appended to a file: the key must not get there. And before it: an
+    // entry of a key that nobody has seen is of no use.
+    let said = "The key, for its holder alone: it is written nowhere and cannot be shown again.";
+    writeln!(stderr(), "{said}\n{key}")
+        .map_err(|e| Failure::new(Exit::Other, format!("cannot write the key to stderr: {e}")))?;
+    stdout::text(&new.entry(&key))
 }
 
 impl New {

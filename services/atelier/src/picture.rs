@@ -3,10 +3,12 @@
 
 mod animation;
 mod file;
+mod flat;
 mod grid;
 mod noise;
 
 pub(crate) use animation::animate;
 pub(crate) use file::{decode, encode};
-pub(crate) use grid::{GridArgs, draw};
+pub(crate) use flat::flatten;
+pub(crate) use grid::{GridArgs, draw, fitted};
 pub(crate) use noise::add_noise;

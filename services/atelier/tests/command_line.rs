@@ -7,6 +7,8 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use sha2::{Digest, Sha256};
+
 fn atelier() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_atelier"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ATELIER_")) {
@@ -97,6 +99,53 @@ fn a_server_that_says_nothing_is_exit_code_6() {
     let (code, line) = failure(&run(&["models", "--server", &server, "--timeout", "100ms"]));
     assert_eq!(code, 6);
     assert!(line.contains("no answer within 100ms"), "{line}");
+}
+
+#[test]
+fn an_output_that_cannot_be_is_refused_before_a_server_is_asked() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    write("a.png", "");
+    write("r.csv", "1,0\n");
+    write("c.json", r#"{"mean": [1], "model": {"name": "a", "version": 1}}"#);
+    let noisy = |more: &[&'static str]| {
+        [&["codec", "denoise", "a.png", "--add-noise", "0.1", "--noisy-output"][..], more].concat()
+    };
+    for (line, code, words) in [
+        (vec!["codec", "encode", "a.png", "-o", "./a.png"], 2, "would overwrite the input"),
+        (vec!["codec", "encode", "a.png", "-o", "no/c.json"], 1, "no: is no directory"),
+        (vec!["codec", "denoise", "a.png", "-o", "no/b.png"], 1, "no: is no directory"),
+        (vec!["codec", "detect", "r.csv", "-c", "P-1", "-o", "no/s.csv"], 1, "no: is no directory"),
+        (vec!["audio", "synthesize", "1", "-o", "no/a.wav"], 1, "no: is no directory"),
+        (noisy(&["n.jpg", "-o", "b.png"]), 2, "--noisy-output: pictures are written as PNG"),
+        (noisy(&["a.png", "-o", "b.png"]), 2, "--noisy-output: would overwrite the input"),
+        (noisy(&["./o/", "-o", "o/"]), 2, "--output and --noisy-output name one place"),
+        (noisy(&["-"]), 2, "can have stdout"),
+        (noisy(&["-", "--json", "-o", "b.png"]), 2, "can have stdout"),
+        (
+            vec!["codec", "decode", "c.json", "-m", "a@2", "-o", "b.png"],
+            3,
+            "code 1 is of a@1, but --model says a@2",
+        ),
+    ] {
+        let output = atelier().args(&line).current_dir(&directory).output().unwrap();
+        let (ended, said) = failure(&output);
+        assert_eq!(ended, code, "{line:?}: {said}");
+        assert!(said.contains(words), "{line:?}: {said}");
+    }
+}
+
+#[test]
+fn a_new_key_is_shown_apart_from_its_entry_which_does_not_have_it() {
+    let made = run(&["keys", "new", "--name", "web", "--rate", "5"]);
+    assert!(made.status.success());
+    let (entry, said) = (text(&made.stdout), text(&made.stderr));
+    let key = said.lines().find(|line| line.starts_with("atelier_")).unwrap();
+    assert!(!entry.contains("atelier_"), "{entry}");
+    // What is appended to a file is a file of keys.
+    let file: toml::Table = [entry.as_str(), &entry].concat().parse().unwrap();
+    assert_eq!(file["key"].as_array().unwrap().len(), 2);
+    assert_eq!(file["key"][0]["sha256"].as_str(), Some(hex::encode(Sha256::digest(key)).as_str()));
 }
 
 #[test]

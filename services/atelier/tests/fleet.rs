@@ -8,6 +8,8 @@
 mod generated;
 #[path = "fleet/spoken.rs"]
 mod spoken;
+#[path = "fleet/written.rs"]
+mod written;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;

@@ -5,7 +5,7 @@ use image::imageops::{FilterType, resize};
 use image::{ImageBuffer, Luma};
 
 use crate::picture::describe;
-use crate::{Decoded, Picture, PictureError};
+use crate::{Decoded, Picture, PictureError, pool};
 
 /// How. The words of the API's `Fit`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +70,21 @@ impl Fit {
 
     /// The image as the model takes it.
     pub fn apply(self, image: &Decoded, shape: ImageShape) -> Result<Picture, PictureError> {
+        self.resized(image, shape, resample)
+    }
+
+    /// The same of a mask of an image, so that every pixel into which something of a white one is mixed in the
+    /// image is white in the mask.
+    pub(crate) fn apply_to_mask(self, mask: &Decoded, shape: ImageShape) -> Result<Picture, PictureError> {
+        self.resized(mask, shape, |plane, from, to| pool::greatest(&plane, from, to))
+    }
+
+    fn resized(
+        self,
+        image: &Decoded,
+        shape: ImageShape,
+        resize: impl Fn(Vec<f32>, (usize, usize), (usize, usize)) -> Vec<f32>,
+    ) -> Result<Picture, PictureError> {
         let colour = shape.channels == 3;
         let (width, height) = (image.width() as usize, image.height() as usize);
         let same_size = (width, height) == (shape.width, shape.height);
@@ -84,7 +99,7 @@ impl Fit {
         let mut values = Vec::with_capacity(shape.channels * shape.height * shape.width);
         for plane in image.planes(colour) {
             let part = crop(&plane, width, from);
-            let part = resample(part, (from.width, from.height), (to.width, to.height));
+            let part = resize(part, (from.width, from.height), (to.width, to.height));
             values.extend(pad(&part, to, (shape.width, shape.height)));
         }
         Ok(Picture { shape, values })

@@ -121,6 +121,24 @@ proptest! {
     }
 
     #[test]
+    fn a_mask_is_white_where_anything_of_a_white_pixel_is_mixed_in_and_nowhere_else(
+        (w, h) in (1_u32..40, 1_u32..40), (mw, mh) in (1_usize..20, 1_usize..20), at in any::<prop::sample::Index>()
+    ) {
+        let at = at.index((w * h) as usize) as u32;
+        let image = decoded(GrayImage::from_fn(w, h, |x, y| Luma([if y * w + x == at { 255 } else { 0 }])));
+        for fit in FITS {
+            let mixed = fit.apply(&image, grey(mh, mw)).unwrap().values;
+            let mask = fit.apply_to_mask(&image, grey(mh, mw)).unwrap().values;
+            for (mixed, mask) in mixed.iter().zip(&mask) {
+                prop_assert!([0.0, 1.0].contains(mask));
+                // What is nothing but for rounding may be either.
+                prop_assert!(*mask == 1.0 || *mixed < 1e-6, "{:?}: {}", fit, mixed);
+                prop_assert!(*mask == 0.0 || *mixed > 0.0, "{:?}", fit);
+            }
+        }
+    }
+
+    #[test]
     fn a_plain_image_stays_plain(w in 1_u32..60, h in 1_u32..60, level in any::<u8>()) {
         let image = decoded(GrayImage::from_pixel(w, h, Luma([level])));
         for fit in [Fit::Stretch, Fit::Cover] {

@@ -12,6 +12,7 @@ mod fit;
 mod jpeg;
 pub mod message;
 mod picture;
+mod pool;
 mod read;
 mod tile;
 mod walk;

@@ -47,16 +47,21 @@ impl Format {
 pub struct Decoded(DynamicImage);
 
 impl Decoded {
-    /// Reads a PNG or JPEG file; if the request declares a format, the bytes must be of that.
+    /// Reads a PNG or JPEG file; if the request declares a format, the bytes must be of that. Turns it upright, as
+    /// its EXIF data say.
     ///
     /// The size is judged by the header before anything is decoded.
     pub fn read(data: &[u8], declared: Option<Format>) -> Result<Self, PictureError> {
-        let (format, decoder) = open(data, declared)?;
+        let (format, mut decoder) = open(data, declared)?;
         let damaged = |error: ImageError| PictureError::Damaged { format, reason: reason(&error) };
-        DynamicImage::from_decoder(decoder).map(Self).map_err(damaged)
+        let orientation = decoder.orientation().map_err(damaged)?;
+        let mut image = DynamicImage::from_decoder(decoder).map_err(damaged)?;
+        image.apply_orientation(orientation);
+        Ok(Self(image))
     }
 
-    /// Width and height of a file by its header, with nothing decoded.
+    /// Width and height of a file by its header, with nothing decoded; of an image that lies on its side, before it
+    /// is turned.
     pub(crate) fn size(data: &[u8], declared: Option<Format>) -> Result<(u32, u32), PictureError> {
         Ok(open(data, declared)?.1.dimensions())
     }

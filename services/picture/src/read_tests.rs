@@ -77,6 +77,40 @@ fn jpeg_is_read_grey_and_colour() {
     assert_eq!((colour.width(), colour.height(), colour.is_colour()), (20, 30, true));
 }
 
+/// A JPEG that says, in an EXIF segment behind its start marker, how it lies.
+fn lying(orientation: u8, image: impl Into<DynamicImage>) -> Vec<u8> {
+    let mut data = jpeg(image);
+    // Big-endian, and one entry: the tag 0x112, of one 16-bit number.
+    let entry = b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0";
+    let tiff = [&entry[..], &[orientation], &[0; 6]].concat();
+    let segment = [&b"\xff\xe1\0"[..], &[tiff.len() as u8 + 8], b"Exif\0\0", &tiff].concat();
+    data.splice(2..2, segment);
+    data
+}
+
+#[test]
+fn a_jpeg_that_lies_on_its_side_is_turned_upright() {
+    // Black on the left; after a quarter turn to the right it is above.
+    let sides = || GrayImage::from_fn(32, 16, |x, _| Luma([if x < 16 { 0 } else { 255 }]));
+    let upright = Decoded::read(&lying(6, sides()), None).unwrap();
+    assert_eq!((upright.width(), upright.height()), (16, 32));
+    let values = upright.grey().values;
+    assert!(values[..8 * 16].iter().all(|v| *v < 0.1) && values[24 * 16..].iter().all(|v| *v > 0.9));
+    // One that stands as it is, and one that says what is no orientation.
+    for orientation in [1, 99] {
+        assert_eq!(Decoded::read(&lying(orientation, sides()), None).unwrap().width(), 32);
+    }
+}
+
+#[test]
+fn a_bomb_that_lies_on_its_side_is_refused_by_its_header_too() {
+    let mut data = lying(6, GrayImage::new(8, 8));
+    let frame = data.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+    data[frame + 5..frame + 9].copy_from_slice(&[0x20, 0x01, 0, 8]);
+    let error = Decoded::read(&data, None).unwrap_err();
+    assert_eq!(error, PictureError::TooLarge { width: 8, height: 8193 });
+}
+
 #[test]
 fn a_jpeg_with_bytes_behind_its_end_is_whole() {
     let mut data = jpeg(textured(20, 30));

@@ -73,11 +73,12 @@ impl Failure {
         }
     }
 
-    /// The same, about this one of several inputs.
+    /// The same, about this one of several inputs. What already begins with its name is left as it is.
     pub(crate) fn about(self, input: &str) -> Self {
+        let named = format!("{} ", one_line(&format!("{input}:")));
         match self.line() {
-            Some(line) => Self::new(self.exit, format!("{input}: {line}")),
-            None => self,
+            Some(line) if !line.starts_with(&named) => Self::new(self.exit, format!("{named}{line}")),
+            _ => self,
         }
     }
 
@@ -119,6 +120,15 @@ mod tests {
     fn a_failure_is_one_line_whatever_the_server_says() {
         let failure = Failure::bad_input("first\nsecond \u{1b}[31m red");
         assert_eq!(failure.line(), Some("first second [31m red"));
+    }
+
+    #[test]
+    fn an_input_is_named_once() {
+        let about = |line: &str| Failure::bad_input(line).about("a  b.png").to_string();
+        assert_eq!(about("is empty"), "a b.png: is empty");
+        assert_eq!(about("a  b.png: is empty"), "a b.png: is empty");
+        assert_eq!(about("a  b.png is empty"), "a b.png: a b.png is empty");
+        assert_eq!(Failure::said(Exit::BadInput).about("a.png").line(), None);
     }
 
     #[test]

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use image::DynamicImage;
 use serde_json::Value;
 
-use crate::cli::failure::Failure;
+use super::images::stopped;
+use crate::cli::failure::{Exit, Failure};
 use crate::files::destination::Destination;
 use crate::files::input::is_standard;
-use crate::files::stdout;
-use crate::picture::{GridArgs, animate, decode, draw, encode};
+use crate::files::stdout::Remarks;
+use crate::picture::{GridArgs, animate, decode, draw, encode, fitted};
 
 /// Where the pictures of a command go.
 #[derive(Debug, Clone, clap::Args)]
@@ -46,6 +47,7 @@ pub(super) struct Gallery {
     grid: GridArgs,
     fps: u16,
     json: bool,
+    remarks: Remarks,
     names: Vec<String>,
     groups: Vec<Vec<DynamicImage>>,
 }
@@ -107,9 +109,35 @@ impl Gallery {
             grid: args.grid.clone(),
             fps: args.fps.unwrap_or(12),
             json: args.json,
+            // With --json a file has the pictures.
+            remarks: Remarks::new(true),
             names,
             groups: Vec::new(),
         })
+    }
+
+    /// Refuses another place for pictures of these names, named by an option, that is this one too; and where
+    /// both want stdout.
+    ///
+    /// # Errors
+    /// `Usage`.
+    pub(super) fn keep_apart(
+        &self,
+        option: &str,
+        other: &Destination,
+        names: &[String],
+    ) -> Result<(), Failure> {
+        if *other == Destination::Stdout && (self.json || self.destination == Destination::Stdout) {
+            return Err(Failure::usage(format!("one of --output -, {option} - and --json can have stdout")));
+        }
+        let one = [GRID_NAME.to_owned()];
+        let own = if self.form == Form::Each { &self.names[..] } else { &one };
+        match self.destination.meets(own, other, names) {
+            true => Err(Failure::usage(format!(
+                "--output and {option} name one place: one would overwrite the other"
+            ))),
+            false => Ok(()),
+        }
     }
 
     /// Whether [`put`](Self::put) shows what a picture was made from.
@@ -143,16 +171,19 @@ impl Gallery {
         mut about: Value,
     ) -> Result<(), Failure> {
         let Some(name) = self.names.get(index) else {
-            return Err(Failure::new(crate::cli::failure::Exit::Other, "the server sent too many pictures"));
+            return Err(Failure::new(Exit::Other, "the server sent too many pictures"));
         };
         let mut group = Vec::new();
         match self.form {
             Form::Each => self.destination.write(name, made)?,
             Form::Grid => {
+                let made = decode(MADE, made)?;
+                let cell = (made.width(), made.height());
                 for (name, bytes) in stages {
-                    group.push(decode(name, bytes)?);
+                    // As it will be drawn: many photographs at their own size would not fit into memory.
+                    group.push(fitted(&decode(name, bytes)?, cell));
                 }
-                group.push(decode(MADE, made)?);
+                group.push(made);
             }
             Form::Animation => group.push(decode(MADE, made)?),
         }
@@ -165,9 +196,20 @@ impl Gallery {
             if let Value::Object(fields) = &mut about {
                 fields.insert("output".into(), path.into());
             }
-            stdout::line(&about.to_string())?;
+            self.remarks.line(&about.to_string())?;
         }
         Ok(())
+    }
+
+    /// As [`close`](Self::close), once all inputs were tried: what was refused does not take the others with it.
+    ///
+    /// # Errors
+    /// What stopped the work, a failed write, or else that input was refused.
+    pub(super) fn close_after(self, ended: Result<(), Failure>) -> Result<(), Failure> {
+        if !stopped(&ended) {
+            self.close()?;
+        }
+        ended
     }
 
     /// Draws the grid or the animation, if one was asked for.
@@ -196,100 +238,4 @@ const GRID_NAME: &str = "grid.png";
 const MADE: &str = "the server's picture";
 
 #[cfg(test)]
-mod tests {
-    use clap::Parser;
-    use serde_json::json;
-
-    use super::*;
-    use crate::cli::failure::Exit;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        output: OutputArgs,
-    }
-
-    fn args(line: &[&str]) -> OutputArgs {
-        Line::try_parse_from(std::iter::once("x").chain(line.iter().copied())).unwrap().output
-    }
-
-    fn png(side: u32) -> Vec<u8> {
-        encode(&DynamicImage::new_luma8(side, side)).unwrap()
-    }
-
-    #[test]
-    fn several_pictures_become_files_or_one_grid() {
-        let directory = tempfile::tempdir().unwrap();
-        let out = directory.path().join("out");
-        let names = || vec!["a.png".to_owned(), "b.png".to_owned()];
-        let mut files = Gallery::open(&args(&["-o", out.to_str().unwrap()]), names(), &[]).unwrap();
-        files.put(0, &[], b"first", Value::Null).unwrap();
-        files.put(1, &[], b"second", Value::Null).unwrap();
-        files.close().unwrap();
-        assert_eq!(std::fs::read(out.join("b.png")).unwrap(), b"second");
-
-        let file = directory.path().join("grid.png");
-        let line = ["-o", file.to_str().unwrap(), "--grid", "--scale", "1"];
-        let mut grid = Gallery::open(&args(&line), names(), &[]).unwrap();
-        for index in 0..2 {
-            grid.put(index, &[("in", &png(9))], &png(5), json!({})).unwrap();
-        }
-        grid.close().unwrap();
-        let grid = decode("grid", &std::fs::read(file).unwrap()).unwrap();
-        assert_eq!((grid.width(), grid.height()), (1 + 2 * 6, 1 + 2 * 6));
-    }
-
-    #[test]
-    fn json_and_a_picture_do_not_share_stdout() {
-        let refused = Gallery::open(&args(&["--json"]), vec!["a.png".into()], &[]).err().unwrap();
-        assert_eq!(refused.exit(), Exit::Usage);
-    }
-
-    #[test]
-    fn several_pictures_in_one_file_are_a_grid_or_an_animation() {
-        let directory = tempfile::tempdir().unwrap();
-        let names = || vec!["a.png".to_owned(), "b.png".to_owned(), "c.png".to_owned()];
-        let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
-
-        let mut strip =
-            Gallery::open(&args(&["-o", &path("strip.png"), "--scale", "1"]), names(), &[]).unwrap();
-        strip.lead("the input", &png(50)).unwrap();
-        for index in 0..3 {
-            strip.put(index, &[], &png(5), json!({})).unwrap();
-        }
-        strip.close().unwrap();
-        let strip = decode("strip", &std::fs::read(path("strip.png")).unwrap()).unwrap();
-        assert_eq!((strip.width(), strip.height()), (1 + 4 * 6, 1 + 6), "the input and three in one row");
-
-        let line = ["-o", &path("walk.apng"), "--scale", "2", "--fps", "5"];
-        let mut walk = Gallery::open(&args(&line), names(), &[]).unwrap();
-        for index in 0..3 {
-            walk.put(index, &[("in", b"not looked at")], &png(5), json!({})).unwrap();
-        }
-        walk.close().unwrap();
-        let first = decode("walk", &std::fs::read(path("walk.apng")).unwrap()).unwrap();
-        assert_eq!((first.width(), first.height()), (10, 10));
-
-        // One picture is that picture.
-        let mut one = Gallery::open(&args(&["-o", &path("one.png")]), vec!["a.png".into()], &[]).unwrap();
-        one.put(0, &[], b"as it came", Value::Null).unwrap();
-        one.close().unwrap();
-        assert_eq!(std::fs::read(path("one.png")).unwrap(), b"as it came");
-    }
-
-    #[test]
-    fn options_of_a_grid_or_an_animation_without_one_are_refused() {
-        for line in [
-            &["-o", "out/", "--columns", "3"][..],
-            &["-o", "walk.apng", "--columns", "3"],
-            &["-o", "out/", "--scale", "3"],
-            &["-o", "a.png", "--fps", "3"],
-            &["-o", "walk.apng", "--grid"],
-        ] {
-            let refused =
-                Gallery::open(&args(line), vec!["a.png".into(), "b.png".into()], &[]).err().unwrap();
-            assert_eq!(refused.exit(), Exit::Usage, "{line:?}");
-        }
-        assert!(Line::try_parse_from(["x", "--grid", "--columns", "0"]).is_err());
-    }
-}
+mod tests;

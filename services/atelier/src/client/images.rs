@@ -100,6 +100,11 @@ impl JobsArgs {
     }
 }
 
+/// Whether something ended [`JobsArgs::each`] before its end: what was refused does not.
+pub(super) fn stopped(ended: &Result<(), Failure>) -> bool {
+    ended.as_ref().is_err_and(|failure| failure.exit() != Exit::BadInput)
+}
+
 impl ImagesArgs {
     /// The files as the user calls them.
     pub(super) fn names(&self) -> Vec<String> {

@@ -34,6 +34,27 @@ impl FromStr for ModelArg {
     }
 }
 
+impl ModelArg {
+    /// What both say: what one leaves open is as the other says. `None` where they contradict each other.
+    pub(crate) fn and(&self, other: &Self) -> Option<Self> {
+        if self.name.is_empty() || other.name.is_empty() {
+            return Some(if self.name.is_empty() { other } else { self }.clone());
+        }
+        let versions = [self.version, other.version];
+        let agree = self.name == other.name && (versions.contains(&0) || self.version == other.version);
+        agree.then(|| Self { name: self.name.clone(), version: self.version.max(other.version) })
+    }
+}
+
+impl fmt::Display for ModelArg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.version {
+            0 => f.write_str(&self.name),
+            version => write!(f, "{}@{version}", self.name),
+        }
+    }
+}
+
 /// The `--model` of every command that has a model answer.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct ModelArgs {
@@ -43,9 +64,14 @@ pub(crate) struct ModelArgs {
 }
 
 impl ModelArgs {
+    /// What was asked for; the default where nothing was.
+    pub(crate) fn arg(&self) -> ModelArg {
+        self.model.clone().unwrap_or_default()
+    }
+
     /// For the `model` and `version` of a request.
     pub(crate) fn split(&self) -> (String, u32) {
-        let ModelArg { name, version } = self.model.clone().unwrap_or_default();
+        let ModelArg { name, version } = self.arg();
         (name, version)
     }
 }
@@ -74,5 +100,21 @@ mod tests {
         for bad in ["", "@1", "a@", "a@0", "a@x", "a@-1"] {
             assert!(arg(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn two_that_say_a_model_agree_or_contradict_each_other() {
+        let arg = |text: &str| text.parse::<ModelArg>().unwrap_or_default();
+        let and = |one: &str, other: &str| {
+            let [both, turned] = [(one, other), (other, one)].map(|(one, other)| arg(one).and(&arg(other)));
+            assert_eq!(both, turned);
+            both.map(|model| model.to_string())
+        };
+        assert_eq!(and("", ""), Some(String::new()));
+        assert_eq!(and("", "a@2"), Some("a@2".into()));
+        assert_eq!(and("a", "a@2"), Some("a@2".into()));
+        assert_eq!(and("a@2", "a@2"), Some("a@2".into()));
+        assert_eq!(and("a@1", "a@2"), None);
+        assert_eq!(and("a", "b"), None);
     }
 }

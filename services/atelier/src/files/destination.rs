@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::input::is_standard;
-use super::stdout;
+use super::{stdout, whole};
 use crate::cli::failure::{Exit, Failure};
 
 /// Where pictures go.
@@ -75,29 +75,33 @@ impl Destination {
         Ok(destination)
     }
 
-    /// Makes sure of it before work is done: that stdout is no terminal, that the directory exists, and
-    /// that no input would be overwritten.
+    /// Makes sure of it before work is done: that stdout is no terminal, that the directory exists (one for
+    /// several pictures is made), and that no input would be overwritten.
     ///
     /// # Errors
-    /// `Usage`, or `Other` where the directory cannot be made.
+    /// `Usage`, or `Other` where there is no directory, or it cannot be made.
     pub(crate) fn prepare(&self, names: &[String], inputs: &[PathBuf]) -> Result<(), Failure> {
         match self {
-            Self::Stdout => return stdout::refuse_terminal(),
-            Self::File(_) => {}
+            Self::Stdout => stdout::refuse_terminal(),
+            Self::File(path) => whole::prepare(path, inputs),
             Self::Directory(path) => {
                 std::fs::create_dir_all(path)
                     .map_err(|e| Failure::new(Exit::Other, format!("{}: {e}", path.display())))?;
+                whole::spare(inputs, names.iter().map(|name| path.join(name)))
             }
         }
-        let inputs: HashSet<PathBuf> = inputs.iter().filter_map(|path| path.canonicalize().ok()).collect();
-        for name in names {
-            let target = self.path(name);
-            if let Some(same) = target.and_then(|t| t.canonicalize().ok()).filter(|t| inputs.contains(t)) {
-                let message = format!("--output: would overwrite the input {}", same.display());
-                return Err(Failure::usage(message));
-            }
+    }
+
+    /// Whether one of `names` here is one of `others` there, however the places are spelled. Asked of prepared
+    /// ones: a directory is told from another only where it is.
+    pub(crate) fn meets(&self, names: &[String], there: &Self, others: &[String]) -> bool {
+        let places = |destination: &Self, names: &[String]| -> HashSet<PathBuf> {
+            names.iter().filter_map(|name| destination.path(name)).map(|path| whole::place(&path)).collect()
+        };
+        match (self, there) {
+            (Self::Stdout, Self::Stdout) => true,
+            _ => !places(self, names).is_disjoint(&places(there, others)),
         }
-        Ok(())
     }
 
     /// The file that a picture of this name goes to; none for stdout.
@@ -109,24 +113,16 @@ impl Destination {
         }
     }
 
-    /// Writes a picture.
+    /// Writes a picture. That nobody reads the one that goes to stdout stops nothing: files may be still to come.
     ///
     /// # Errors
     /// `Other` where the file cannot be written; for stdout see [`stdout::binary`].
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
         match self.path(name) {
-            None => stdout::binary(bytes),
-            Some(path) => write(&path, bytes),
+            None => stdout::binary(bytes).or_else(stdout::unread),
+            Some(path) => whole::write(&path, bytes),
         }
     }
-}
-
-/// Writes a file.
-///
-/// # Errors
-/// `Other`, naming the file.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    std::fs::write(path, bytes).map_err(|e| Failure::new(Exit::Other, format!("{}: {e}", path.display())))
 }
 
 /// A file name for each input: its stem and `.png`, with a number where two would be the same.
@@ -192,5 +188,33 @@ mod tests {
             .unwrap_err();
         assert_eq!(refused.exit(), Exit::Usage);
         assert!(refused.to_string().contains("x.png"), "{refused}");
+    }
+
+    #[test]
+    fn a_file_without_a_directory_is_refused_before_work_is_done() {
+        let refused = Destination::File("/nowhere/at/all.png".into()).prepare(&[], &[]).unwrap_err();
+        assert_eq!(refused.exit(), Exit::Other);
+        assert!(refused.to_string().starts_with("/nowhere/at: is no directory"), "{refused}");
+    }
+
+    #[test]
+    fn places_meet_where_a_picture_of_one_is_one_of_the_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        std::fs::create_dir(path("o")).unwrap();
+        let names = ["x.png".to_owned()];
+        let file = |name: &str| Destination::File(path(name));
+        let folder = |name: &str| Destination::Directory(path(name));
+        for (one, other, meet) in [
+            (folder("o"), folder("./o"), true),
+            (folder("o"), folder("."), false),
+            (folder("o"), file("o/x.png"), true),
+            (folder("o"), file("o/y.png"), false),
+            (file("y.png"), file("o/../y.png"), true),
+            (Destination::Stdout, Destination::Stdout, true),
+            (Destination::Stdout, file("y.png"), false),
+        ] {
+            assert_eq!(one.meets(&names, &other, &names), meet, "{one:?} and {other:?}");
+        }
     }
 }

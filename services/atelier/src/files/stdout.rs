@@ -3,7 +3,7 @@
 
 use std::io::{IsTerminal, Write, stdout};
 
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Exit, Failure};
 
 /// Writes text and flushes it.
 ///
@@ -30,6 +30,53 @@ pub(crate) fn binary(bytes: &[u8]) -> Result<(), Failure> {
     refuse_terminal()?;
     let mut out = stdout().lock();
     out.write_all(bytes).and_then(|()| out.flush()).map_err(|e| Failure::stdout(&e))
+}
+
+/// Passes over a failed write that only says that the reader has gone away.
+///
+/// # Errors
+/// Any other failure.
+pub(crate) fn unread(failure: Failure) -> Result<(), Failure> {
+    if failure.exit() == Exit::Ok { Ok(()) } else { Err(failure) }
+}
+
+/// What a command says on stdout of its work. Where it writes files too, a reader that goes away ends what is
+/// said, and not the work.
+#[derive(Debug)]
+pub(crate) struct Remarks {
+    files: bool,
+    unread: bool,
+}
+
+impl Remarks {
+    /// Of a command that writes files too, or does not.
+    pub(crate) fn new(files: bool) -> Self {
+        Self { files, unread: false }
+    }
+
+    /// Writes text and flushes it, while somebody reads it.
+    ///
+    /// # Errors
+    /// As [`text`]; where files are written too, not for a reader that has gone away.
+    pub(crate) fn text(&mut self, text: &str) -> Result<(), Failure> {
+        if self.unread {
+            return Ok(());
+        }
+        let written = self::text(text);
+        if !self.files {
+            return written;
+        }
+        self.unread = written.is_err();
+        written.or_else(unread)
+    }
+
+    /// Writes a line of text and flushes it, while somebody reads it.
+    ///
+    /// # Errors
+    /// As [`Remarks::text`].
+    pub(crate) fn line(&mut self, line: &str) -> Result<(), Failure> {
+        self.text(&format!("{line}\n"))
+    }
 }
 
 /// Refuses to go on where a picture or sound would end on a terminal; asked before any work is done for it.

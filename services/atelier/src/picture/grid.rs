@@ -6,6 +6,7 @@
 use image::imageops::{self, FilterType};
 use image::{DynamicImage, GrayImage, Rgb, RgbImage};
 
+use super::flat::flatten;
 use crate::cli::failure::Failure;
 
 /// The most pixels of a grid.
@@ -126,10 +127,16 @@ pub(crate) fn draw(groups: &[Vec<DynamicImage>], args: &GridArgs) -> Result<Dyna
     Ok(smallest(canvas))
 }
 
+/// The picture as it is drawn in a cell of this size, before scaling: over black, and made smaller where it is
+/// larger.
+pub(crate) fn fitted(picture: &DynamicImage, cell: (u32, u32)) -> DynamicImage {
+    let flat = flatten(picture);
+    let larger = flat.width() > cell.0 || flat.height() > cell.1;
+    if larger { flat.resize(cell.0, cell.1, FilterType::Triangle) } else { flat }
+}
+
 fn fit(picture: &DynamicImage, cell: (u32, u32), scale: u32) -> RgbImage {
-    let larger = picture.width() > cell.0 || picture.height() > cell.1;
-    let fitted = if larger { picture.resize(cell.0, cell.1, FilterType::Triangle) } else { picture.clone() };
-    let fitted = fitted.to_rgb8();
+    let fitted = fitted(picture, cell).into_rgb8();
     // Every pixel stays a square that can be counted.
     imageops::resize(&fitted, fitted.width() * scale, fitted.height() * scale, FilterType::Nearest)
 }
@@ -192,6 +199,14 @@ mod tests {
         assert_eq!(drawn.get_pixel(3, 12).0, [20]);
         assert_eq!(drawn.get_pixel(12, 3).0, [30]);
         assert_eq!(drawn.get_pixel(12, 12).0, [40]);
+    }
+
+    #[test]
+    fn what_is_clear_is_drawn_black_as_the_servers_see_it() {
+        let clear = image::RgbaImage::from_pixel(2, 2, [200, 100, 50, 0].into());
+        let made = DynamicImage::ImageLuma8(GrayImage::from_pixel(2, 2, [9].into()));
+        let drawn = draw(&[vec![clear.into(), made]], &args(None, 1)).unwrap().to_rgb8();
+        assert_eq!(drawn.get_pixel(1, 1).0, [0; 3]);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Gaussian noise for demonstrations.
 
-use image::{DynamicImage, GrayImage, Rgb, RgbImage};
+use image::DynamicImage;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+
+use super::flat::flatten;
 
 /// The picture with noise of this standard deviation (on the 0 to 1 scale) on every channel, clipped to
 /// what an 8-bit picture can hold. The same seed and number give the same noise.
@@ -16,41 +18,14 @@ pub(crate) fn add_noise(picture: &DynamicImage, sigma: f32, seed: u64, number: u
         (value.clamp(0.0, 1.0) * 255.0).round() as u8
     };
     match flatten(picture) {
-        Flat::Grey(mut grey) => {
+        DynamicImage::ImageLuma8(mut grey) => {
             grey.iter_mut().for_each(|value| *value = noisy(*value));
-            DynamicImage::ImageLuma8(grey)
+            grey.into()
         }
-        Flat::Colour(mut colour) => {
+        colour => {
+            let mut colour = colour.into_rgb8();
             colour.iter_mut().for_each(|value| *value = noisy(*value));
-            DynamicImage::ImageRgb8(colour)
-        }
-    }
-}
-
-enum Flat {
-    Grey(GrayImage),
-    Colour(RgbImage),
-}
-
-fn flatten(picture: &DynamicImage) -> Flat {
-    let over_black =
-        |value: u8, alpha: u8| (u32::from(value) * u32::from(alpha)).div_ceil(255).min(255) as u8;
-    match (picture.color().has_color(), picture.color().has_alpha()) {
-        (false, false) => Flat::Grey(picture.to_luma8()),
-        (true, false) => Flat::Colour(picture.to_rgb8()),
-        (false, true) => {
-            let both = picture.to_luma_alpha8();
-            Flat::Grey(GrayImage::from_fn(both.width(), both.height(), |x, y| {
-                let [value, alpha] = both.get_pixel(x, y).0;
-                [over_black(value, alpha)].into()
-            }))
-        }
-        (true, true) => {
-            let both = picture.to_rgba8();
-            Flat::Colour(RgbImage::from_fn(both.width(), both.height(), |x, y| {
-                let [r, g, b, alpha] = both.get_pixel(x, y).0;
-                Rgb([r, g, b].map(|value| over_black(value, alpha)))
-            }))
+            colour.into()
         }
     }
 }
@@ -84,6 +59,8 @@ impl Gaussian {
 
 #[cfg(test)]
 mod tests {
+    use image::{GrayImage, Rgb, RgbImage};
+
     use super::*;
 
     #[test]

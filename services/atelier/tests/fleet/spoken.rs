@@ -45,6 +45,9 @@ fn digits_become_a_wav_file_raw_samples_or_a_stream_on_stdout() {
     fleet.ok(&[&line[..6], &["8", "--output", &path("b.wav")]].concat());
     assert!(bytes("b.wav") != wav, "another seed, another sound");
 
+    let again = fleet.call(&[&line[..], &["--output", &path("a.wav")]].concat());
+    assert_eq!(String::from_utf8(again.stderr).unwrap(), format!("replaced {}\n", path("a.wav")));
+
     let noisy = ["audio", "synthesize", "07", "--speaker", "noisy", "--output", &path("n.wav")];
     let noisy = fleet.call(&noisy);
     assert!(noisy.status.success());

@@ -8,12 +8,11 @@ use crate::{Fit, Picture};
 
 /// From here on a grey pixel of a mask is white.
 const WHITE: f32 = 0.5;
-/// The same where the mask was resized: a pixel of which a little is meant is meant.
-const TOUCHED: f32 = 0.1;
 
 impl Encoded {
     /// Decodes it and its mask, which must be of the same size, and fits both alike: the mask becomes one
-    /// plane of 1 where it is white and 0 elsewhere, and has a 1 somewhere. Takes long: not for an async
+    /// plane of 1 where it is white and 0 elsewhere, and has a 1 somewhere. Where they are resized, it is 1
+    /// wherever anything that is white in the mask has become part of the picture. Takes long: not for an async
     /// thread.
     ///
     /// # Errors
@@ -36,11 +35,9 @@ impl Encoded {
         }
         let picture = fit.apply(&image, shape).map_err(|error| self.wrong(&error))?;
         let shape = ImageShape { channels: 1, ..shape };
-        let mut hole = fit.apply(&hole, shape).map_err(|error| mask.wrong(&error))?;
-        let resized = (own.0 as usize, own.1 as usize) != (shape.width, shape.height);
-        let least = if resized { TOUCHED } else { WHITE };
+        let mut hole = fit.apply_to_mask(&hole, shape).map_err(|error| mask.wrong(&error))?;
         for value in &mut hole.values {
-            *value = if *value >= least { 1.0 } else { 0.0 };
+            *value = if *value >= WHITE { 1.0 } else { 0.0 };
         }
         if hole.values.iter().all(|value| *value == 0.0) {
             let message = "has nothing white in it, but white where the image is to be filled is right";
@@ -84,12 +81,33 @@ mod tests {
     }
 
     #[test]
-    fn a_thin_line_in_a_large_mask_is_not_lost() {
-        let values = (0..256).map(|i| if i % 16 == 5 { 1.0 } else { 0.0 }).collect();
+    fn what_a_line_in_a_large_mask_is_mixed_into_is_marked_and_nothing_else() {
+        let values = (0..256).map(|i| if i % 16 == 5 { 0.51 } else { 0.49 }).collect();
         let (picture, hole) = masked((16, 16), (16, 16), values).unwrap();
         assert_eq!((picture.values.len(), hole.values.len()), (16, 16));
         for row in hole.values.chunks(4) {
-            assert_eq!((row[1], row[3]), (1.0, 0.0), "{row:?}");
+            assert_eq!(row, [1.0, 1.0, 0.0, 0.0]);
+        }
+    }
+
+    #[test]
+    fn a_hole_is_marked_however_small_it_is_beside_a_large_image() {
+        const MODEL: ImageShape = ImageShape { channels: 1, height: 28, width: 28 };
+        let marked = |side: usize, white: &dyn Fn(usize, usize) -> bool, fit| {
+            let values =
+                (0..side * side).map(|i| if white(i % side, i / side) { 1.0 } else { 0.0 }).collect();
+            let mask = encoded("mask", side, side, values);
+            let image = encoded("image", side, side, vec![0.5; side * side]);
+            image.fit_with_mask(mask, fit, MODEL).unwrap().1.values
+        };
+        let within = |x: usize, y: usize| (1000..1012).contains(&x) && (500..512).contains(&y);
+        let hole = marked(2048, &within, Fit::Contain);
+        // 1000 and 500 times 28 / 2048.
+        assert_eq!(hole[6 * 28 + 13], 1.0);
+        assert!(hole.iter().sum::<f32>() <= 9.0, "and not much around it");
+        for fit in [Fit::Stretch, Fit::Contain, Fit::Cover] {
+            let hole = marked(1024, &|x, _| (300..303).contains(&x), fit);
+            assert!(hole.chunks(28).all(|row| row[8] == 1.0 && row.iter().sum::<f32>() <= 3.0), "{fit:?}");
         }
     }
 

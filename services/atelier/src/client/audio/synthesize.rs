@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{Connection, ServerArgs, service};
 use crate::cli::failure::{Exit, Failure};
 use crate::client::model_arg::{Answered, ModelArgs};
-use crate::files::{destination, input, json as parts, progress, stdout};
+use crate::files::{input, json as parts, progress, stdout, whole};
 
 /// Say digits, as a WAV file or as raw samples.
 ///
@@ -26,8 +26,8 @@ pub(crate) struct Synthesize {
     /// Whose voice; `atelier audio speakers` lists them [default: the model's first]
     #[arg(long, short, value_name = "NAME")]
     speaker: Option<String>,
-    /// The same seed gives the same sound [default: drawn by the server]
-    #[arg(long, value_name = "N")]
+    /// The same seed, from 1, gives the same sound [default: drawn by the server]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     seed: Option<u64>,
     /// 0 to 2; lower is clearer and duller, higher noisier [default: 0.95]
     #[arg(long, short, value_name = "T", allow_negative_numbers = true)]
@@ -63,6 +63,8 @@ impl Synthesize {
                 return Err(Failure::usage("--json and --output - would both write to stdout"));
             }
             stdout::refuse_terminal()?;
+        } else {
+            whole::prepare(&self.output, &[])?;
         }
         let connection = Connection::open(server).await?;
         let mut events =
@@ -87,8 +89,13 @@ impl Synthesize {
             return Err(Failure::new(Exit::Other, "the server's answer stopped before its end"));
         };
         if !standard {
+            let replaces = self.output.is_file();
             // Only what is whole is written: half a file would look like a whole one.
-            destination::write(&self.output, &answer.sound)?;
+            whole::write(&self.output, &answer.sound)?;
+            if replaces {
+                // Where stderr cannot be written to, nothing is lost.
+                let _ = writeln!(stderr(), "replaced {}", self.output.display());
+            }
         }
         if self.json {
             stdout::line(&answer.json(finished, &self.output).to_string())?;

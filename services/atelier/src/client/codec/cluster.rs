@@ -9,13 +9,14 @@ use atelier_transforms::clusters::{Place, k_means, spectral};
 use image::{DynamicImage, Rgb, RgbImage, imageops};
 use serde_json::json;
 
-use super::images::{ImagesArgs, image};
+use super::images::{ImagesArgs, image, stopped};
 use super::{Connection, ServerArgs, service};
-use crate::cli::failure::{Exit, Failure};
+use crate::cli::failure::Failure;
 use crate::client::model_arg::ModelArgs;
 use crate::files::destination::Destination;
-use crate::files::{input, stdout};
-use crate::picture::{GridArgs, decode, draw, encode};
+use crate::files::input;
+use crate::files::stdout::Remarks;
+use crate::picture::{GridArgs, decode, draw, encode, flatten};
 
 /// The kind of model by whose codes images sort best.
 const KIND: &str = "autoencoder";
@@ -106,7 +107,7 @@ impl Cluster {
         };
         let ended = images.jobs.each(&calls, "encoded", work, done).await;
         // What was refused does not stop the others.
-        if ended.as_ref().is_err_and(|failure| failure.exit() != Exit::BadInput) {
+        if stopped(&ended) {
             return ended;
         }
         let count = self.clusters(coded.len())?;
@@ -116,10 +117,11 @@ impl Cluster {
             Method::KMeans => k_means(&codes, count, self.seed),
         };
         if self.json {
+            let mut remarks = Remarks::new(true);
             for (image, place) in coded.iter().zip(&places) {
                 let line =
                     json!({ "image": image.name, "cluster": place.cluster, "distance": place.distance });
-                stdout::line(&line.to_string())?;
+                remarks.line(&line.to_string())?;
             }
         }
         destination.write(GRID_NAME, &encode(&self.grid(&coded, &places, count)?)?)?;
@@ -183,10 +185,10 @@ async fn suited(connection: &Connection) -> String {
 const GRID_NAME: &str = "clusters.png";
 
 fn thumbnail(name: &str, bytes: &[u8]) -> Result<RgbImage, Failure> {
-    let picture = decode(name, bytes)?;
+    let picture = flatten(&decode(name, bytes)?);
     let large = picture.width().max(picture.height()) > THUMBNAIL;
     let picture = if large { picture.thumbnail(THUMBNAIL, THUMBNAIL) } else { picture };
-    Ok(picture.to_rgb8())
+    Ok(picture.into_rgb8())
 }
 
 /// The picture in the middle of a white cell.
@@ -204,6 +206,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::cli::failure::Exit;
 
     #[derive(Parser)]
     struct Line {
@@ -213,6 +216,13 @@ mod tests {
 
     fn clusters(line: &[&str], images: usize) -> Result<usize, Failure> {
         Line::try_parse_from([&["cluster", "a.png"][..], line].concat()).unwrap().cluster.clusters(images)
+    }
+
+    #[test]
+    fn what_is_clear_is_black_in_a_thumbnail_too() {
+        let clear = image::RgbaImage::from_pixel(2, 2, [200, 100, 50, 0].into());
+        let thumbnail = thumbnail("a.png", &encode(&clear.into()).unwrap()).unwrap();
+        assert_eq!(thumbnail, RgbImage::new(2, 2));
     }
 
     #[test]

@@ -32,6 +32,9 @@ pub(crate) struct Denoise {
     output: OutputArgs,
 }
 
+/// What says where the noisy images go.
+const NOISY_OUTPUT: &str = "--noisy-output";
+
 #[derive(Debug, Clone, clap::Args)]
 struct NoiseArgs {
     /// First add Gaussian noise of this standard deviation, 0 to 2 on the 0 to 1 scale
@@ -40,7 +43,7 @@ struct NoiseArgs {
     /// The seed of --add-noise; each image has noise of its own
     #[arg(long, value_name = "N", default_value_t = 1, requires = "add_noise")]
     seed: u64,
-    /// Where to write the noisy images of --add-noise: a PNG file, or a directory
+    /// Where to write the noisy images of --add-noise: a PNG file, a directory, or `-` for stdout
     #[arg(long, value_name = "PATH", requires = "add_noise")]
     noisy_output: Option<PathBuf>,
 }
@@ -67,6 +70,9 @@ impl Denoise {
         let files = names(&images.images);
         let noisy = self.noise.destination(&files, &images.images)?;
         let mut gallery = Gallery::open(&self.output, files.clone(), &images.images)?;
+        if let Some(noisy) = &noisy {
+            gallery.keep_apart(NOISY_OUTPUT, noisy, &files)?;
+        }
         let connection = Connection::open(server).await?;
         let calls = images.names();
         let work =
@@ -80,8 +86,8 @@ impl Denoise {
             stages.extend(result.noisy.as_deref().map(|noisy| ("the noisy picture", noisy)));
             gallery.put(index, &stages, &result.made, result.about)
         };
-        images.jobs.each(&calls, "denoised", work, done).await?;
-        gallery.close()
+        let ended = images.jobs.each(&calls, "denoised", work, done).await;
+        gallery.close_after(ended)
     }
 
     async fn one(&self, connection: &Connection, index: usize, name: &str) -> Result<Denoised, Failure> {
@@ -113,9 +119,7 @@ impl Denoise {
 
 impl NoiseArgs {
     fn destination(&self, names: &[String], inputs: &[PathBuf]) -> Result<Option<Destination>, Failure> {
-        let Some(path) = &self.noisy_output else { return Ok(None) };
-        let destination = Destination::of(path, names.len())?;
-        destination.prepare(names, inputs)?;
-        Ok(Some(destination))
+        let open = |path: &PathBuf| Destination::open(NOISY_OUTPUT, path, names, inputs);
+        self.noisy_output.as_ref().map(open).transpose()
     }
 }

@@ -2,6 +2,8 @@
 
 mod report;
 mod rows;
+mod scores;
+mod tally;
 
 use std::path::PathBuf;
 
@@ -15,11 +17,12 @@ use futures_util::StreamExt;
 use super::{Connection, ServerArgs, service};
 use crate::cli::failure::Failure;
 use crate::client::model_arg::ModelArgs;
-use crate::files::destination::write;
 use crate::files::input::is_standard;
-use crate::files::stdout;
-use report::{Report, ScoreFile};
+use crate::files::stdout::Remarks;
+use report::Report;
 use rows::Rows;
+use scores::ScoreFile;
+use tally::Tally;
 
 /// The most rows of one message of a stream.
 const MESSAGE: usize = 4096;
@@ -45,7 +48,7 @@ pub(crate) struct Detect {
     /// How many rows of a file to send together with --stream, 1 to 4096
     #[arg(long, value_name = "N", default_value_t = 64, requires = "stream", value_parser = clap::value_parser!(u32).range(1..=MESSAGE as i64))]
     chunk: u32,
-    /// Write the scores of all rows to this file: CSV, or NPY where it ends in .npy
+    /// Write the scores of all rows to this file: CSV, with --stream row by row, or NPY where it ends in .npy
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Print JSON: one object, or one a message with --stream
@@ -56,18 +59,20 @@ pub(crate) struct Detect {
 impl Detect {
     pub(super) async fn run(self, server: &ServerArgs) -> Result<(), Failure> {
         let scores = self.output.as_deref().map(|path| ScoreFile::of(path, &self.recording)).transpose()?;
-        let report = match self.stream {
-            true => self.streamed(server).await?,
-            false => self.whole(server).await?,
-        };
-        if let Some(file) = scores {
-            write(file.path(), &file.bytes(report.scores()))?;
+        let remarks = Remarks::new(scores.is_some());
+        match self.stream {
+            true => self.streamed(server, scores, remarks).await,
+            false => self.whole(server, scores, remarks).await,
         }
-        Ok(())
     }
 
     /// One request with all rows.
-    async fn whole(&self, server: &ServerArgs) -> Result<Report, Failure> {
+    async fn whole(
+        &self,
+        server: &ServerArgs,
+        scores: Option<ScoreFile>,
+        mut remarks: Remarks,
+    ) -> Result<(), Failure> {
         let rows = rows::all(&self.recording)?;
         let (model, version) = self.model.split();
         let channel = self.channel.clone();
@@ -77,14 +82,19 @@ impl Detect {
         let answer = connection.unary(request, call).await?;
         let report = Report::of(&self.channel, answer);
         match self.json {
-            true => stdout::line(&report.json().to_string())?,
-            false => stdout::text(&report.text())?,
+            true => remarks.line(&report.json().to_string())?,
+            false => remarks.text(&report.text())?,
         }
-        Ok(report)
+        scores.map_or(Ok(()), |file| file.write(report.scores()))
     }
 
     /// A stream of rows, answered as they go.
-    async fn streamed(&self, server: &ServerArgs) -> Result<Report, Failure> {
+    async fn streamed(
+        &self,
+        server: &ServerArgs,
+        scores: Option<ScoreFile>,
+        mut remarks: Remarks,
+    ) -> Result<(), Failure> {
         let chunk = usize::try_from(self.chunk).unwrap_or(MESSAGE);
         let rows = match is_standard(&self.recording) {
             true => Rows::from_stdin()?,
@@ -100,21 +110,29 @@ impl Detect {
         let connection = Connection::open(server).await?;
         let mut answers =
             connection.stream(requests, async |c, r| service(c).detect_anomalies(r).await).await?;
-        let mut report = Report::new(&self.channel, self.output.is_some());
-        while let Some(answer) = answers.next().await.map_err(|refused| sent.failure(refused))? {
-            sent.answered();
-            match self.json {
-                true => stdout::line(&report::line(&answer).to_string())?,
-                false => stdout::text(&report::events(&answer))?,
+        let mut scores = scores.map(ScoreFile::stream);
+        let mut tally = Tally::new(&self.channel);
+        let ended = async {
+            while let Some(answer) = answers.next().await.map_err(|refused| sent.failure(refused))? {
+                sent.answered();
+                if let Some(scores) = &mut scores {
+                    scores.add(&answer.scores)?;
+                }
+                match self.json {
+                    true => remarks.line(&report::line(&answer).to_string())?,
+                    false => remarks.text(&report::events(&answer))?,
+                }
+                tally.add(answer);
             }
-            report.add(answer);
-        }
-        if let Some(failure) = sent.wrong() {
-            return Err(failure);
-        }
-        if !self.json {
-            stdout::text(&report.summary())?;
-        }
-        Ok(report)
+            match sent.wrong() {
+                Some(failure) => Err(failure),
+                None if self.json => Ok(()),
+                None => remarks.text(&tally.summary()),
+            }
+        };
+        let ended = ended.await;
+        // What was scored before something went wrong is written too.
+        let written = scores.map_or(Ok(()), |scores| scores.close());
+        ended.and(written)
     }
 }

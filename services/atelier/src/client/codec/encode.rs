@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use atelier_proto::codec::v1::{EncodeRequest, EncodeResponse};
 use serde_json::{Value, json};
 
-use super::images::{ImagesArgs, image};
+use super::images::{ImagesArgs, image, stopped};
 use super::{Connection, ServerArgs, service};
 use crate::cli::failure::Failure;
 use crate::client::model_arg::ModelArgs;
-use crate::files::destination::write;
 use crate::files::input::{is_standard, stdin_once};
-use crate::files::{json as parts, stdout};
+use crate::files::{json as parts, stdout, whole};
 
 /// Encode images into codes, written as JSON lines.
 ///
@@ -26,8 +25,8 @@ pub(crate) struct Encode {
     /// Also draw a code from the mean and variance
     #[arg(long)]
     sample: bool,
-    /// The seed of --sample [default: drawn by the server]
-    #[arg(long, value_name = "N", requires = "sample")]
+    /// The seed of --sample, from 1 [default: drawn by the server]
+    #[arg(long, value_name = "N", requires = "sample", value_parser = clap::value_parser!(u64).range(1..))]
     seed: Option<u64>,
     /// A file for the JSON lines, or `-` for stdout
     #[arg(long, short, value_name = "FILE", default_value = "-")]
@@ -38,6 +37,9 @@ impl Encode {
     pub(super) async fn run(self, server: &ServerArgs) -> Result<(), Failure> {
         let images = &self.images;
         stdin_once(&images.images)?;
+        if !is_standard(&self.output) {
+            whole::prepare(&self.output, &images.images)?;
+        }
         let connection = Connection::open(server).await?;
         let calls = images.names();
         let work = async |index| {
@@ -64,8 +66,9 @@ impl Encode {
             Ok(())
         };
         let ended = images.jobs.each(&calls, "encoded", work, done).await;
-        if !is_standard(&self.output) {
-            write(&self.output, lines.as_bytes())?;
+        // What was there before is kept where there is nothing to put in its place.
+        if !lines.is_empty() && !stopped(&ended) {
+            whole::write(&self.output, lines.as_bytes())?;
         }
         ended
     }

@@ -14,7 +14,7 @@ use crate::cli::failure::Failure;
 use crate::client::model_arg::ModelArgs;
 use crate::files::destination::names;
 use crate::files::{input, json as parts};
-use crate::picture::{decode, encode};
+use crate::picture::{decode, encode, flatten};
 
 /// Fill a hole in images from what is around it.
 ///
@@ -109,8 +109,8 @@ impl Inpaint {
             stages.extend(result.holed.as_deref().map(|holed| ("the image with its hole", holed)));
             gallery.put(index, &stages, &result.made, result.about)
         };
-        images.jobs.each(&calls, "inpainted", work, done).await?;
-        gallery.close()
+        let ended = images.jobs.each(&calls, "inpainted", work, done).await;
+        gallery.close_after(ended)
     }
 
     async fn one(
@@ -152,8 +152,8 @@ impl Inpaint {
 
 /// The image with the hole in grey; the server has found them to be of one size.
 fn holed(name: &str, original: &[u8], mask: &[u8]) -> Result<Vec<u8>, Failure> {
-    let mut picture = decode(name, original)?.to_rgb8();
-    let mask = decode("the mask", mask)?.to_luma8();
+    let mut picture = flatten(&decode(name, original)?).into_rgb8();
+    let mask = flatten(&decode("the mask", mask)?).into_luma8();
     for (pixel, mask) in picture.pixels_mut().zip(mask.pixels()) {
         if mask.0[0] >= 128 {
             *pixel = Rgb([128; 3]);
@@ -182,6 +182,16 @@ mod tests {
     fn the_mask_of_a_box_is_white_in_it_and_black_around_it() {
         let mask = Rectangle { x: 1, y: 0, width: 2, height: 1 }.mask("a.png", (4, 2)).unwrap();
         assert_eq!(mask.as_raw(), &[0, 255, 255, 0, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn what_is_clear_is_black_and_no_hole() {
+        let clear = |count| image::RgbaImage::from_pixel(count, 1, [255, 255, 255, 0].into());
+        let mut mask = clear(2);
+        mask.put_pixel(1, 0, [255; 4].into());
+        let png = |picture: image::RgbaImage| encode(&picture.into()).unwrap();
+        let holed = decode("holed", &holed("a.png", &png(clear(2)), &png(mask)).unwrap()).unwrap();
+        assert_eq!(holed.into_rgb8().into_raw(), [0, 0, 0, 128, 128, 128]);
     }
 
     #[test]

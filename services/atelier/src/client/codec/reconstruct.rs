@@ -45,7 +45,7 @@ impl Reconstruct {
                 let about = json!({ "image": name, "model": model, "mse": parts::number(answer.mse) });
                 gallery.put(index, &[(name, &original)], &picture(answer.image)?, about)
             };
-        images.jobs.each(&calls, "reconstructed", work, done).await?;
-        gallery.close()
+        let ended = images.jobs.each(&calls, "reconstructed", work, done).await;
+        gallery.close_after(ended)
     }
 }

@@ -24,8 +24,8 @@ pub(crate) struct Sample {
     /// The standard deviation of the codes, 0 to 2; lower is nearer to the average image [default: 1]
     #[arg(long, short, value_name = "T", allow_negative_numbers = true)]
     temperature: Option<f32>,
-    /// The seed [default: drawn by the server]
-    #[arg(long, value_name = "N")]
+    /// The seed, from 1 [default: drawn by the server]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     seed: Option<u64>,
     #[command(flatten)]
     output: OutputArgs,

@@ -11,7 +11,8 @@ use crate::cli::failure::Failure;
 use crate::client::model_arg::ModelArgs;
 use crate::files::destination::{Destination, names};
 use crate::files::input::{self, is_standard};
-use crate::files::{json as parts, stdout};
+use crate::files::json as parts;
+use crate::files::stdout::Remarks;
 
 /// Find what is foreground in images, such as nuclei under a microscope.
 ///
@@ -48,6 +49,7 @@ impl Segment {
         let calls: Vec<String> = self.images.iter().map(|path| path.display().to_string()).collect();
         let (mask, overlay) = self.destinations(&files)?;
         let piped = [&mask, &overlay].into_iter().flatten().any(|d| *d == Destination::Stdout);
+        let mut remarks = Remarks::new(mask.is_some() || overlay.is_some());
         let connection = Connection::open(server).await?;
         let work = async |index: usize| self.one(&connection, index).await;
         let done = |index: usize, answer: SegmentResponse| {
@@ -62,7 +64,7 @@ impl Segment {
                     destination.write(file, &picture(made)?)?;
                 }
             }
-            if piped { Ok(()) } else { stdout::line(&said) }
+            if piped { Ok(()) } else { remarks.line(&said) }
         };
         self.jobs.each(&calls, "segmented", work, done).await
     }
@@ -87,13 +89,16 @@ impl Segment {
         if piped + usize::from(self.json) > 1 {
             return Err(Failure::usage("one of --mask -, --overlay - and --json can have stdout"));
         }
-        if mask.is_some() && mask == overlay {
-            return Err(Failure::usage("--mask and --overlay name one place: one would overwrite the other"));
-        }
         let open = |option: &str, path: Option<&Path>| {
             path.map(|path| Destination::open(option, path, files, &self.images)).transpose()
         };
-        Ok((open("--mask", mask)?, open("--overlay", overlay)?))
+        let (mask, overlay) = (open("--mask", mask)?, open("--overlay", overlay)?);
+        if let (Some(mask), Some(overlay)) = (&mask, &overlay)
+            && mask.meets(files, overlay, files)
+        {
+            return Err(Failure::usage("--mask and --overlay name one place: one would overwrite the other"));
+        }
+        Ok((mask, overlay))
     }
 }
 
@@ -148,6 +153,9 @@ mod tests {
         for (line, wrong) in [
             (&["--mask", "m.jpg"][..], "--mask: pictures are written as PNG"),
             (&["--mask", "m.png", "--overlay", "m.png"], "name one place"),
+            (&["--mask", "m.png", "--overlay", "./m.png"], "name one place"),
+            (&["--mask", "src/", "--overlay", "./src"], "name one place"),
+            (&["a.png", "--mask", "src/a.png", "--overlay", "src"], "name one place"),
             (&["--mask", "-", "--json"], "can have stdout"),
             (&["--mask", "-", "--overlay", "-"], "can have stdout"),
             (&["a.png", "b.png", "--overlay", "-"], "--overlay: 2 pictures do not go to stdout"),

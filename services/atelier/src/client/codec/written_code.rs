@@ -6,14 +6,16 @@ use atelier_proto::codec::v1::Code;
 use serde_json::{Deserializer, Value};
 
 use crate::cli::failure::Failure;
+use crate::client::model_arg::ModelArg;
 
 /// Where an object may have its code, the first that is there.
 const FIELDS: [&str; 3] = ["code", "sample", "mean"];
 
-/// A code, and the name of the image that it is of, where that is known.
+/// A code, and the name of the image and the model that it is of, where they are known.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct WrittenCode {
     pub(super) image: Option<String>,
+    pub(super) model: ModelArg,
     pub(super) code: Code,
 }
 
@@ -57,7 +59,20 @@ fn read(value: &Value) -> Result<WrittenCode, String> {
         number.ok_or_else(|| format!("has {value} at {index}, which is no number of single precision"))
     };
     let values = list.iter().enumerate().map(number).collect::<Result<_, _>>()?;
-    Ok(WrittenCode { image, code: Code { values } })
+    Ok(WrittenCode { image, model: model(value)?, code: Code { values } })
+}
+
+/// The model that a code is of; the default where it does not say.
+fn model(code: &Value) -> Result<ModelArg, String> {
+    let Some(model) = code.get("model").filter(|model| !model.is_null()) else {
+        return Ok(ModelArg::default());
+    };
+    let name = model.get("name").and_then(Value::as_str).filter(|name| !name.is_empty());
+    let version = model.get("version").map_or(Some(0), Value::as_u64).and_then(|v| u32::try_from(v).ok());
+    match (name, version) {
+        (Some(name), Some(version)) => Ok(ModelArg { name: name.to_owned(), version }),
+        _ => Err(format!("has the model {model}, which is no object with a name and a version")),
+    }
 }
 
 #[cfg(test)]
@@ -71,8 +86,23 @@ mod tests {
     #[test]
     fn lists_and_lines_of_encode_are_read() {
         let codes = of("[1, -2.5]\n{\"image\":\"a.png\",\"mean\":[3],\"log_variance\":[9]}\n").unwrap();
-        assert_eq!(codes[0], WrittenCode { image: None, code: Code { values: vec![1.0, -2.5] } });
-        assert_eq!(codes[1], WrittenCode { image: Some("a.png".into()), code: Code { values: vec![3.0] } });
+        let code = |values: &[f32]| Code { values: values.to_vec() };
+        let model = ModelArg::default();
+        assert_eq!(codes[0], WrittenCode { image: None, model: model.clone(), code: code(&[1.0, -2.5]) });
+        assert_eq!(codes[1], WrittenCode { image: Some("a.png".into()), model, code: code(&[3.0]) });
+    }
+
+    #[test]
+    fn a_code_may_say_which_model_it_is_of() {
+        let model = |model: &str| {
+            of(&format!("{{\"mean\": [1], \"model\": {model}}}")).map(|codes| codes[0].model.to_string())
+        };
+        assert_eq!(model(r#"{"name": "a", "version": 2}"#), Ok("a@2".into()));
+        assert_eq!(model(r#"{"name": "a"}"#), Ok("a".into()));
+        assert_eq!(model("null"), Ok(String::new()));
+        for wrong in ["\"a\"", "{}", r#"{"name": ""}"#, r#"{"name": "a", "version": "x"}"#] {
+            assert!(model(wrong).unwrap_err().contains("code 1 has the model "), "{wrong}");
+        }
     }
 
     #[test]

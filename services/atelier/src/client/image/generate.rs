@@ -31,8 +31,8 @@ pub(crate) struct Generate {
     /// An age in years, where the model knows ages [default: of each image drawn]
     #[arg(long, value_name = "YEARS", allow_negative_numbers = true)]
     age: Option<f32>,
-    /// The seed [default: drawn by the server]
-    #[arg(long, value_name = "N")]
+    /// The seed, from 1 [default: drawn by the server]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     seed: Option<u64>,
     /// Draw the numbers of the latent code beyond this again, 0.1 to 4: lower is more typical and less varied
     #[arg(long, value_name = "T", allow_negative_numbers = true)]

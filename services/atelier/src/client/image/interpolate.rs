@@ -21,7 +21,7 @@ use crate::files::{json as parts, progress};
 pub(crate) struct Interpolate {
     #[command(flatten)]
     model: ModelArgs,
-    /// The image at which the walk starts [default: drawn by the server]
+    /// The image at which the walk starts, its seed from 1 [default: drawn by the server]
     #[arg(long, value_name = "SEED[:INDEX]")]
     from: Option<Place>,
     /// The image at which it ends [default: drawn by the server]
@@ -68,6 +68,8 @@ impl FromStr for Place {
     fn from_str(text: &str) -> Result<Self, String> {
         let (seed, index) = text.split_once(':').unwrap_or((text, "0"));
         match (seed.parse(), index.parse()) {
+            // On the wire 0 stands for a seed that the server draws.
+            (Ok(0), Ok(_)) => Err("seeds are from 1".into()),
             (Ok(seed), Ok(index)) => Ok(Self { seed, index }),
             _ => Err("must be SEED or SEED:INDEX, as in 7:3".into()),
         }
@@ -134,6 +136,9 @@ mod tests {
         assert_eq!("18446744073709551615:12".parse(), Ok(Place { seed: u64::MAX, index: 12 }));
         for wrong in ["", "7:", ":3", "-1", "7:3:1", "seven"] {
             assert!(wrong.parse::<Place>().is_err(), "{wrong:?}");
+        }
+        for drawn in ["0", "0:3"] {
+            assert_eq!(drawn.parse::<Place>(), Err("seeds are from 1".into()));
         }
     }
 }

@@ -40,8 +40,8 @@ pub(crate) struct Generate {
     /// End before this text appears; may be given up to 16 times
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     stop: Vec<String>,
-    /// The same seed gives the same text [default: drawn by the server]
-    #[arg(long, value_name = "N")]
+    /// The same seed, from 1, gives the same text [default: drawn by the server]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     seed: Option<u64>,
     /// Replace characters of the prompt that the model does not know, rather than refuse
     #[arg(long)]

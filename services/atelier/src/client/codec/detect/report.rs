@@ -1,75 +1,40 @@
-//! What was found in telemetry: as text, as JSON, and the scores as a file.
+//! What was found in telemetry, as text and as JSON.
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
 
 use atelier_proto::codec::v1::{
     Alarm, DetectAnomaliesInRecordingResponse, DetectAnomaliesResponse, RowScore,
 };
 use atelier_proto::models::v1::ModelVersion;
-use atelier_transforms::telemetry::recording::Recording;
 use serde_json::{Value, json};
 
-use crate::cli::failure::Failure;
 use crate::client::model_arg::Answered;
 use crate::files::json as parts;
 
-/// Everything that was found.
+/// Everything that was found in a whole recording.
 pub(super) struct Report {
     channel: String,
     model: Option<ModelVersion>,
-    /// How many rows there are.
-    rows: usize,
-    /// Whether their scores are kept.
-    keep: bool,
     scores: Vec<RowScore>,
     alarms: Vec<Alarm>,
 }
 
 impl Report {
-    /// Nothing yet of a stream, which may be without end: the scores of its rows are kept only where they are
-    /// asked for.
-    pub(super) fn new(channel: &str, keep: bool) -> Self {
-        let channel = channel.to_owned();
-        Self { channel, model: None, rows: 0, keep, scores: Vec::new(), alarms: Vec::new() }
-    }
-
-    /// A whole recording's.
+    /// The answer for a channel.
     pub(super) fn of(channel: &str, answer: DetectAnomaliesInRecordingResponse) -> Self {
         let DetectAnomaliesInRecordingResponse { model, scores, alarms } = answer;
-        Self { channel: channel.to_owned(), model, rows: scores.len(), keep: true, scores, alarms }
+        Self { channel: channel.to_owned(), model, scores, alarms }
     }
 
-    /// Takes a part of a stream.
-    pub(super) fn add(&mut self, answer: DetectAnomaliesResponse) {
-        self.model = answer.model;
-        self.rows += answer.scores.len();
-        if self.keep {
-            self.scores.extend(answer.scores);
-        }
-        for alarm in answer.alarms {
-            // One that went on is told again.
-            self.alarms.retain(|known| known.first_row != alarm.first_row);
-            self.alarms.push(alarm);
-        }
-    }
-
-    /// The scores of all rows, where they are kept.
+    /// The scores of all rows.
     pub(super) fn scores(&self) -> &[RowScore] {
         &self.scores
     }
 
-    /// One line with the counts.
-    pub(super) fn summary(&self) -> String {
-        let Self { channel, model, rows, alarms, .. } = self;
-        let plural = if alarms.len() == 1 { "" } else { "s" };
-        let alarms = alarms.len();
-        format!("{channel}: {rows} rows, {alarms} alarm{plural} ({})\n", Answered(model.as_ref()))
-    }
-
     /// The counts, and a line for each alarm.
     pub(super) fn text(&self) -> String {
-        let mut text = self.summary();
+        let (rows, alarms) = (self.scores.len(), self.alarms.len());
+        let mut text = summary(&self.channel, rows, alarms, self.model.as_ref());
         for alarm in &self.alarms {
             let (first, last, peak) = (alarm.first_row, alarm.last_row, alarm.peak);
             let end = if alarm.ended { "" } else { ", goes on" };
@@ -101,6 +66,12 @@ impl Report {
             "scores": self.scores.iter().map(score).collect::<Vec<_>>(),
         })
     }
+}
+
+/// One line with the counts.
+pub(super) fn summary(channel: &str, rows: usize, alarms: usize, model: Option<&ModelVersion>) -> String {
+    let plural = if alarms == 1 { "" } else { "s" };
+    format!("{channel}: {rows} rows, {alarms} alarm{plural} ({})\n", Answered(model))
 }
 
 /// One answer of a stream.
@@ -142,101 +113,26 @@ fn score(score: &RowScore) -> Value {
     })
 }
 
-/// Where the scores go.
-pub(super) struct ScoreFile {
-    path: PathBuf,
-    npy: bool,
-}
-
-impl ScoreFile {
-    /// By the file's name.
-    ///
-    /// # Errors
-    /// `Usage` where it ends in neither .csv nor .npy, or is the recording itself.
-    pub(super) fn of(path: &Path, recording: &Path) -> Result<Self, Failure> {
-        let is = |wanted: &str| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(wanted));
-        if !is("csv") && !is("npy") {
-            let message = "scores are written as CSV or NPY, so it must end in .csv or .npy";
-            return Err(Failure::usage(format!("--output: {}: {message}", path.display())));
-        }
-        if path.canonicalize().is_ok_and(|path| recording.canonicalize().is_ok_and(|input| input == path)) {
-            return Err(Failure::usage(format!("--output: would overwrite the input {}", path.display())));
-        }
-        Ok(Self { path: path.to_owned(), npy: is("npy") })
-    }
-
-    /// The file.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Its content: a row for each row, with the total, range, prediction and reconstruction score.
-    pub(super) fn bytes(&self, scores: &[RowScore]) -> Vec<u8> {
-        let values = || scores.iter().map(|s| [s.total, s.range, s.prediction, s.reconstruction]);
-        if self.npy {
-            let recording = Recording::new(4, values().flatten().collect());
-            return recording.map(|recording| recording.to_npy()).unwrap_or_default();
-        }
-        let mut text = String::from("row,total,range,prediction,reconstruction\n");
-        for (row, [total, range, prediction, reconstruction]) in values().enumerate() {
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "{row},{total},{range},{prediction},{reconstruction}");
-        }
-        text.into_bytes()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::failure::Exit;
-
-    fn part(total: f32, alarms: Vec<Alarm>) -> DetectAnomaliesResponse {
-        let score = RowScore { total, prediction: total, ..Default::default() };
-        DetectAnomaliesResponse { scores: vec![score], alarms, ..Default::default() }
-    }
-
-    fn going(last_row: u64, ended: bool) -> Alarm {
-        Alarm { first_row: 0, last_row, peak: 1.5, ended }
-    }
 
     #[test]
-    fn an_alarm_that_goes_on_is_told_again_and_counted_once() {
-        let mut report = Report::new("P-1", true);
-        let (first, second) = (part(1.5, vec![going(0, false)]), part(1.25, vec![going(1, true)]));
-        assert_eq!(events(&first), "alarm in rows 0 to 0 goes on, peak 1.50\n");
-        assert_eq!(events(&second), "alarm in rows 0 to 1 is over, peak 1.50\n");
-        report.add(first);
-        report.add(second);
-        let text = report.text();
+    fn alarms_are_told_with_their_cause_and_an_answer_of_a_stream_with_what_becomes_of_them() {
+        let score = |total| RowScore { total, prediction: total, ..Default::default() };
+        let alarm = |ended| Alarm { first_row: 0, last_row: 1, peak: 1.5, ended };
+        let answer = |ended| DetectAnomaliesInRecordingResponse {
+            scores: vec![score(1.5), score(1.25)],
+            alarms: vec![alarm(ended)],
+            ..Default::default()
+        };
+        let text = Report::of("P-1", answer(true)).text();
         assert_eq!(text, "P-1: 2 rows, 1 alarm (unnamed)\n  rows 0 to 1  peak 1.50  by prediction\n");
-        assert_eq!(report.json()["scores"][1]["total"], json!(1.25));
-    }
-
-    #[test]
-    fn the_scores_of_a_stream_are_counted_and_kept_only_where_they_are_asked_for() {
-        for (keep, kept) in [(true, 3), (false, 0)] {
-            let mut report = Report::new("P-1", keep);
-            (0..3).for_each(|_| report.add(part(0.5, Vec::new())));
-            assert_eq!(report.summary(), "P-1: 3 rows, 0 alarms (unnamed)\n");
-            assert_eq!(report.scores().len(), kept);
-        }
-    }
-
-    #[test]
-    fn scores_are_written_as_csv_or_npy() {
-        let scores = [RowScore { total: 2.0, range: 2.0, prediction: 0.5, reconstruction: 0.0 }];
-        let file = |name: &str| ScoreFile::of(Path::new(name), Path::new("r.csv"));
-        let csv = file("s.csv").unwrap().bytes(&scores);
-        assert_eq!(csv, b"row,total,range,prediction,reconstruction\n0,2,2,0.5,0\n");
-        let npy = Recording::read(&file("s.npy").unwrap().bytes(&scores)).unwrap();
-        assert_eq!((npy.columns(), npy.values()), (4, &[2.0, 2.0, 0.5, 0.0][..]));
-        assert_eq!(file("s.txt").map(|_| ()).unwrap_err().exit(), Exit::Usage);
-        let directory = tempfile::tempdir().unwrap();
-        let input = directory.path().join("r.csv");
-        std::fs::write(&input, "1,0\n").unwrap();
-        assert!(
-            ScoreFile::of(&input, &input).map(|_| ()).unwrap_err().to_string().contains("would overwrite")
-        );
+        assert!(Report::of("P-1", answer(false)).text().ends_with("  by prediction, goes on\n"));
+        assert_eq!(Report::of("P-1", answer(true)).json()["scores"][1]["total"], json!(1.25));
+        let events =
+            |ended| events(&DetectAnomaliesResponse { alarms: vec![alarm(ended)], ..Default::default() });
+        assert_eq!(events(false), "alarm in rows 0 to 1 goes on, peak 1.50\n");
+        assert_eq!(events(true), "alarm in rows 0 to 1 is over, peak 1.50\n");
     }
 }
