@@ -167,10 +167,8 @@ impl RecipeConfig {
     }
 
     fn validate(&self) -> Result<(), String> {
-        let positive =
-            |name: &str, n: u64| if n > 0 { Ok(()) } else { Err(format!("{name} must be at least 1")) };
         positive("epochs", self.epochs)?;
-        positive("batch", self.batch as u64)?;
+        positive("batch", self.batch)?;
         positive("every", self.every)?;
         self.optimiser.validate()?;
         match &self.family {
@@ -336,6 +334,11 @@ pub trait Recipe {
     }
     /// Takes [`Recipe::memory`] back.
     fn recall(&mut self, _memory: &HashMap<String, Tensor>) {}
+}
+
+/// Refuses a count of nothing.
+fn positive<N: Default + PartialEq>(name: &str, count: N) -> Result<(), String> {
+    if count == N::default() { Err(format!("{name} must be at least 1")) } else { Ok(()) }
 }
 
 /// The order of `count` samples in epochs, one epoch kept at a time.

@@ -9,7 +9,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use super::{Loss, Recipe, RecipeConfig};
+use super::{Loss, Recipe, RecipeConfig, positive};
 use crate::data::DataError;
 use crate::data::text::Text;
 use crate::graphs::Exportable;
@@ -48,17 +48,10 @@ impl CharRnnRecipeConfig {
                 return Err(format!("family.{name} is {value}, it must lie in [0, 1)"));
             }
         }
-        let CharRnnConfig { embedding, layers, hidden } = self.network;
-        let sizes = [
-            ("window", self.window),
-            ("network.embedding", embedding),
-            ("network.layers", layers),
-            ("network.hidden", hidden),
-        ];
-        if let Some((name, _)) = sizes.into_iter().find(|(_, size)| *size == 0) {
-            return Err(format!("family.{name} must be at least 1"));
-        }
-        Ok(())
+        positive("family.window", self.window)?;
+        positive("family.network.embedding", self.network.embedding)?;
+        positive("family.network.layers", self.network.layers)?;
+        positive("family.network.hidden", self.network.hidden)
     }
 }
 

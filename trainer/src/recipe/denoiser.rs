@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use super::Loss;
 use super::images::ImageFamily;
+use super::{Loss, positive};
 use crate::graphs::Exportable;
 use crate::nets::denoiser::{Denoiser, DenoiserConfig, MAX_SIGMA};
 use crate::ops::eager::Eager;
@@ -32,9 +32,7 @@ impl DenoiserRecipeConfig {
         if self.network.size != 28 {
             return Err("family.network.size must be 28, the size of the data's images".into());
         }
-        if self.network.width == 0 {
-            return Err("family.network.width must be at least 1".into());
-        }
+        positive("family.network.width", self.network.width)?;
         if !(0.0..=MAX_SIGMA).contains(&self.max_sigma) {
             return Err(format!("family.max_sigma is {}, it must lie in [0, {MAX_SIGMA}]", self.max_sigma));
         }

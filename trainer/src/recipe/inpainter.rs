@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use super::Loss;
 use super::images::ImageFamily;
+use super::{Loss, positive};
 use crate::data::holes::Hole;
 use crate::graphs::{Exportable, Graphs};
 use crate::nets::inpainter::{Inpainter, InpainterConfig};
@@ -30,9 +30,7 @@ impl InpainterRecipeConfig {
         if self.network.size != 28 {
             return Err("family.network.size must be 28, the size of the data's images".into());
         }
-        if self.network.width == 0 {
-            return Err("family.network.width must be at least 1".into());
-        }
+        positive("family.network.width", self.network.width)?;
         for (name, value) in [("centre", self.centre), ("rectangles", self.rectangles)] {
             if !(0.0..=1.0).contains(&value) {
                 return Err(format!("family.{name} is {value}, it must lie in [0, 1]"));

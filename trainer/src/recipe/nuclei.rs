@@ -9,7 +9,7 @@ use atelier_transforms::segmentation::{Mask, Plane, normalise};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Reduction, Tensor};
 
-use super::{Loss, Order, Recipe, RecipeConfig};
+use super::{Loss, Order, Recipe, RecipeConfig, positive};
 use crate::data::DataError;
 use crate::data::nuclei::{Nuclei, Nucleus, Part};
 use crate::evaluate::overlap::Overlap;
@@ -44,9 +44,7 @@ impl NucleiRecipeConfig {
         if network.widths.is_empty() || network.widths.len() > 6 || network.widths.contains(&0) {
             return Err("family.network.widths must be 1 to 6 numbers of at least 1".into());
         }
-        if network.detail == 0 {
-            return Err("family.network.detail must be at least 1".into());
-        }
+        positive("family.network.detail", network.detail)?;
         let multiple = network.multiple();
         for (name, size) in [("network.size", network.size), ("augment.crop", crop)] {
             if size == 0 || !size.is_multiple_of(multiple) {

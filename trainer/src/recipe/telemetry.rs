@@ -12,7 +12,7 @@ use atelier_transforms::telemetry::recording::Recording;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use super::{Loss, Order, Recipe, RecipeConfig};
+use super::{Loss, Order, Recipe, RecipeConfig, positive};
 use crate::data::DataError;
 use crate::data::nasa::Spacecraft;
 use crate::graphs::{Exportable, Graphs};
@@ -51,16 +51,10 @@ impl TelemetryRecipeConfig {
         within("noise", self.noise, 0.0, 1.0)?;
         within("dropout", self.dropout, 0.0, 0.9)?;
         within("network.least_scale", f64::from(self.network.least_scale), 1e-4, 1.0)?;
-        let SequenceAutoencoderConfig { hidden, code, embedding, .. } = self.network;
-        let sizes = [
-            ("stride", self.stride),
-            ("network.hidden", hidden),
-            ("network.code", code),
-            ("network.embedding", embedding),
-        ];
-        if let Some((name, _)) = sizes.into_iter().find(|(_, size)| *size == 0) {
-            return Err(format!("family.{name} must be at least 1"));
-        }
+        positive("family.stride", self.stride)?;
+        positive("family.network.hidden", self.network.hidden)?;
+        positive("family.network.code", self.network.code)?;
+        positive("family.network.embedding", self.network.embedding)?;
         if self.network.window < 4 {
             return Err("family.network.window must be at least 4".into());
         }

@@ -1,10 +1,8 @@
 //! Recipe files are strict, and say what is wrong with them.
 
-use std::path::PathBuf;
-
 use atelier_trainer::recipe::RecipeConfig;
 
-use crate::support::recipe_files;
+use crate::support::{recipe_file, recipe_files};
 
 #[test]
 fn every_shipped_recipe_is_read_and_named_after_its_package() {
@@ -32,15 +30,11 @@ fn every_value_of_a_shipped_recipe_is_explained() {
     }
 }
 
-fn path_of(name: &str) -> PathBuf {
-    recipe_files().into_iter().find(|file| file.file_stem().is_some_and(|stem| stem == name)).unwrap()
-}
-
 #[test]
 fn a_recipe_that_is_wrong_says_where_and_what() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("bad.toml");
-    let good = std::fs::read_to_string(path_of("fashion-dae")).unwrap();
+    let good = std::fs::read_to_string(recipe_file("fashion-dae")).unwrap();
     let wrong = |from: &str, to: &str| {
         assert!(good.contains(from), "{from}");
         std::fs::write(&path, good.replace(from, to)).unwrap();
@@ -67,7 +61,7 @@ fn a_recipe_that_is_wrong_says_where_and_what() {
         ("telemetry-smap", "code = 32", "code = 0", "family.network.code must be at least 1"),
         ("nuclei-unet", "overlap = 64", "overlap = 200", "family.segmentation.overlap: is 200, but 0 to 128"),
     ] {
-        let text = std::fs::read_to_string(path_of(name)).unwrap();
+        let text = std::fs::read_to_string(recipe_file(name)).unwrap();
         assert!(text.contains(from), "{name}: {from}");
         std::fs::write(&path, text.replace(from, to)).unwrap();
         let message = RecipeConfig::read(&path).unwrap_err().to_string();

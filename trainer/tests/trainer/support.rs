@@ -37,9 +37,13 @@ pub(crate) fn recipe_files() -> Vec<PathBuf> {
     files
 }
 
+/// The file of one of them.
+pub(crate) fn recipe_file(name: &str) -> PathBuf {
+    recipe_files().into_iter().find(|f| f.file_stem().is_some_and(|s| s == name)).unwrap()
+}
+
 pub(crate) fn recipe(name: &str) -> RecipeConfig {
-    let file = recipe_files().into_iter().find(|f| f.file_stem().is_some_and(|s| s == name)).unwrap();
-    RecipeConfig::read(&file).unwrap()
+    RecipeConfig::read(&recipe_file(name)).unwrap()
 }
 
 /// ONNX Runtime, loaded once: the library allows no second environment.

@@ -151,3 +151,26 @@ fn moves(recording: &Recording) -> bool {
     let values = recording.column(0);
     values.iter().any(|value| (value - values[0]).abs() > 1e-6)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_that_are_validated_on_have_no_row_that_is_trained_on() {
+        // Row i has the value i / 10.
+        let rows = (0..30).flat_map(|row| [row as f32 / 10.0, 0.0]).collect();
+        let recordings = [Recording::new(2, rows).unwrap()];
+        let windows = Windows::new(&recordings, 5, 2, 0.5).unwrap();
+        let values = |batch: Batch| batch.window.narrow(2, 0, 1);
+        let trained = values(windows.batch(&(0..windows.training()).collect::<Vec<_>>(), 2, Device::Cpu));
+        let held_out = windows.held_out(100, Device::Cpu).pop().unwrap();
+        assert!(trained.max().double_value(&[]) < 1.45, "{trained}");
+        let held_out = values(held_out);
+        assert_eq!(held_out.size()[0], 6, "of the 15 rows that are kept, windows of 5, each 2 rows on");
+        assert!(held_out.min().double_value(&[]) > 1.45, "{held_out}");
+        // Fewer are kept than a window has: the last one.
+        let windows = Windows::new(&recordings, 12, 2, 0.2).unwrap();
+        assert_eq!(windows.held_out(100, Device::Cpu).pop().unwrap().window.size(), [1, 12, 2]);
+    }
+}
