@@ -42,6 +42,8 @@ impl Fleet {
         let mut child = atelier()
             .args(["up", "--listen", "127.0.0.1:0", "--models"])
             .arg(models)
+            // Where other work has the cores, a long stream takes longer than the 30 s of a drain.
+            .env("ATELIER_SERVER__SHUTDOWN__DRAIN", "5m")
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(log).unwrap())
             .spawn()
@@ -198,6 +200,12 @@ fn what_the_fleet_serves_can_be_called_and_it_stops_when_told() {
     // Two pictures that are alike, and one that is not.
     assert_eq!(lines.lines().map(cluster).collect::<Vec<_>>(), [Some(0), Some(1), Some(0)]);
     assert_eq!(image::open(&rows).unwrap().dimensions(), (1 + 2 * 6, 1 + 2 * 7));
+    let unreadable = path("unreadable.png");
+    std::fs::write(&unreadable, "no picture").unwrap();
+    let few = fleet.call(&["codec", "cluster", &clean[0], &unreadable, "--output", &path("few.png")]);
+    let said = String::from_utf8(few.stderr).unwrap();
+    assert_eq!(few.status.code(), Some(3), "what was refused left too few: {said}");
+    assert!(said.contains("unreadable.png") && said.contains("there are 1"), "{said}");
 
     let filled = path("filled.png");
     fleet.ok(&["codec", "inpaint", &clean[0], "--box", "1,2,3,1", "--output", &filled]);

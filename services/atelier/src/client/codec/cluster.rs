@@ -110,7 +110,11 @@ impl Cluster {
         if stopped(&ended) {
             return ended;
         }
-        let count = self.clusters(coded.len())?;
+        let count = self.clusters(coded.len()).map_err(|few| match &ended {
+            // Not the command line left too few: as many were named as are needed.
+            Err(refused) => Failure::new(refused.exit(), few.to_string()),
+            Ok(()) => few,
+        })?;
         let codes: Vec<Vec<f32>> = coded.iter().map(|image| image.code.clone()).collect();
         let places = match self.method {
             Method::Spectral => spectral(&codes, count, self.seed),
