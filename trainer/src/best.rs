@@ -29,6 +29,7 @@ impl Best {
             | Family::SequenceAutoencoder(_)
             | Family::Gan(_)
             | Family::AgeJudge(_)
+            | Family::FaceSampler(_)
             | Family::Wavenet(_) => Better::Less,
             Family::Classifier(_)
             | Family::DenoisingAutoencoder(_)
@@ -39,7 +40,8 @@ impl Best {
             // It is validated on the text that results are reported on.
             Family::CharRnn(_) => return None,
             // The slope alone says nothing: it is steepest where faces are no longer the same, or all alike.
-            Family::FaceAger(_) | Family::FaceSampler(_) => return None,
+            // Pixels alone say little: they are nearest where faces are blurred.
+            Family::FaceAger(_) | Family::FaceVaeGan(_) => return None,
         };
         Some(Self { better, figure: None })
     }

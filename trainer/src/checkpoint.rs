@@ -1,7 +1,7 @@
 //! Everything that a run needs to go on exactly: one safetensors file, replaced atomically.
 //!
 //! Tensors are named `model/…`, `average/…`, `optimiser/…` and `memory/…` (what a recipe carries from step
-//! to step); the metadata holds the number of steps done, the recipe's fingerprint and, where the state was kept
+//! to step); the metadata holds the number of steps done, the recipe's fingerprint, which runs it builds upon and, where the state was kept
 //! for its validation, what that came to. No random state: see [`random`](crate::random).
 
 use std::collections::HashMap;
@@ -16,6 +16,8 @@ pub struct Checkpoint {
     pub step: u64,
     /// Hash of everything in the recipe that decides what a step does.
     pub fingerprint: String,
+    /// Which states of which other runs it builds upon; empty where there are none.
+    pub builds_upon: String,
     /// The figure of its validation that it was kept for, if it was kept for one.
     pub figure: Option<f64>,
     /// f32 tensors by group and name.
@@ -68,6 +70,7 @@ impl Checkpoint {
         let mut metadata = HashMap::from([
             ("step".to_owned(), self.step.to_string()),
             ("fingerprint".to_owned(), self.fingerprint.clone()),
+            ("builds_upon".to_owned(), self.builds_upon.clone()),
         ]);
         metadata.extend(self.figure.map(|figure| ("figure".to_owned(), figure.to_string())));
         let io = |source| CheckpointError::Io { path: path.to_owned(), source };
@@ -104,7 +107,14 @@ impl Checkpoint {
             let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
             tensors.push((name, Tensor::from_data_size(view.data(), &shape, Kind::Float)));
         }
-        Ok(Self { step, fingerprint: entry("fingerprint")?, figure: figure.transpose()?, tensors })
+        let builds_upon = metadata.get("builds_upon").cloned().unwrap_or_default();
+        Ok(Self {
+            step,
+            fingerprint: entry("fingerprint")?,
+            builds_upon,
+            figure: figure.transpose()?,
+            tensors,
+        })
     }
 
     /// The tensors of one group by name, on `device`.

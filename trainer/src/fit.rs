@@ -182,7 +182,8 @@ impl Trainer<'_> {
     /// The averaged weights.
     fn state(&self, step: u64, figure: Option<f64>) -> Checkpoint {
         let fingerprint = self.config.fingerprint();
-        let mut checkpoint = Checkpoint { step, fingerprint, figure, tensors: Vec::new() };
+        let builds_upon = self.recipe.builds_upon().to_owned();
+        let mut checkpoint = Checkpoint { step, fingerprint, builds_upon, figure, tensors: Vec::new() };
         checkpoint.add("average", self.average.named(self.recipe.store()));
         checkpoint
     }
@@ -226,6 +227,11 @@ impl Trainer<'_> {
             checkpoint.fingerprint == self.config.fingerprint(),
             "cannot resume: {} comes of another recipe than {} is now",
             path.display(),
+            self.run.path().display()
+        );
+        ensure!(
+            checkpoint.builds_upon == self.recipe.builds_upon(),
+            "cannot resume: a run that {} builds upon is not as it was: its weights are others now",
             self.run.path().display()
         );
         let device = self.recipe.store().device();

@@ -34,6 +34,7 @@ use faces::encoder::FaceEncoderFamily;
 use faces::judge::AgeJudgeFamily;
 use faces::novelty::FaceNoveltyFamily;
 use faces::sampler::SamplerFamily;
+use faces::vae_gan::VaeGanFamily;
 use faces::{FaceRecipe, Pupils};
 use images::ImageRecipe;
 use inpainter::InpainterFamily;
@@ -103,6 +104,8 @@ pub enum Family {
     FaceNovelty(faces::novelty::FaceNoveltyRecipeConfig),
     /// See [`faces::ager`].
     FaceAger(faces::ager::AgerRecipeConfig),
+    /// See [`faces::vae_gan`].
+    FaceVaeGan(faces::vae_gan::VaeGanRecipeConfig),
     /// See [`faces::sampler`].
     FaceSampler(faces::sampler::SamplerRecipeConfig),
     /// See [`wavenet`].
@@ -122,7 +125,9 @@ impl Family {
             Self::SequenceAutoencoder(_) => Kind::Anomaly,
             Self::Segmentation(_) => Kind::Segmentation,
             Self::Gan(_) => Kind::Gan,
-            Self::AgeJudge(_) | Self::FaceEncoder(_) | Self::FaceNovelty(_) => Kind::Onnx,
+            Self::AgeJudge(_) | Self::FaceEncoder(_) | Self::FaceNovelty(_) | Self::FaceVaeGan(_) => {
+                Kind::Onnx
+            }
             Self::FaceAger(_) => Kind::Ager,
             Self::FaceSampler(_) => Kind::Gan,
             Self::Wavenet(_) => Kind::Wavenet,
@@ -191,7 +196,8 @@ impl RecipeConfig {
             Family::FaceEncoder(c) => c.validate(),
             Family::FaceNovelty(c) => c.validate(),
             Family::FaceAger(c) => c.validate(self.batch),
-            Family::FaceSampler(c) => c.validate(self.batch),
+            Family::FaceVaeGan(c) => c.validate(self.batch),
+            Family::FaceSampler(c) => c.validate(),
             Family::Wavenet(c) => c.validate(),
         }
     }
@@ -252,6 +258,9 @@ impl RecipeConfig {
             Family::FaceAger(c) => Box::new(FaceRecipe::new(self, data, device, Pupils::Both, |store| {
                 AgerFamily::new(c, store)
             })?),
+            Family::FaceVaeGan(c) => Box::new(FaceRecipe::new(self, data, device, Pupils::Both, |store| {
+                Ok(VaeGanFamily::new(c, store))
+            })?),
             Family::FaceSampler(c) => Box::new(FaceRecipe::new(self, data, device, Pupils::Both, |store| {
                 SamplerFamily::new(c, store)
             })?),
@@ -305,6 +314,11 @@ pub trait Recipe {
     /// Names what is missing or of another shape.
     fn start_from(&mut self, earlier: &HashMap<String, Tensor>) -> Result<(), StoreError> {
         self.store_mut().load(earlier)
+    }
+    /// Which states of which other runs it builds upon, if any: where one of them has gone on meanwhile, this
+    /// run cannot.
+    fn builds_upon(&self) -> &str {
+        ""
     }
     /// Steps in a pass over the training data.
     fn steps_per_epoch(&self) -> u64;

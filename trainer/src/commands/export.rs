@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
     ///
     /// The last are the better ones as a rule, once the learning rate has fallen to its end; the best are for runs that
     /// were stopped or got worse. None are kept of text, whose validation is on the test split, and of faces that are
-    /// made or aged, whose first figure does not say which are best.
+    /// aged or given back, whose first figure does not say which are best.
     #[arg(long)]
     best: bool,
 }

@@ -57,6 +57,8 @@ pub struct Batch {
     pub images: Tensor,
     /// Years, f32 `[n]`.
     pub ages: Tensor,
+    /// Where they are in the data set.
+    pub indices: Vec<usize>,
 }
 
 impl Faces {
@@ -124,6 +126,7 @@ impl Faces {
         Batch {
             images: images.to_device(device).to_kind(Kind::Float) / 255.0,
             ages: Tensor::from_slice(&ages).to_device(device),
+            indices: indices.to_vec(),
         }
     }
 }

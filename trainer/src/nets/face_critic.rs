@@ -51,6 +51,14 @@ pub struct FaceCritic {
     group: i64,
 }
 
+/// What a critic sees in images.
+pub struct Look {
+    /// f32 `[n]`.
+    pub score: Tensor,
+    /// From half the images' size down to a sixteenth.
+    pub maps: Vec<Tensor>,
+}
+
 impl FaceCritic {
     /// With fresh parameters in `store`, all named `critic.…`.
     pub fn new(store: &mut Store, config: &FaceCriticConfig) -> Self {
@@ -81,11 +89,18 @@ impl FaceCritic {
     /// Scores f32 `[n]` of `images` `[n, 3, 64, 64]` in [0, 1] as faces of `ages`, f32 `[n]` in years: higher
     /// for photographs of people of that age.
     pub fn score(&self, ops: &mut Eager, images: &Tensor, ages: &Tensor, part: Part) -> Tensor {
+        self.look(ops, images, ages, part).score
+    }
+
+    /// As [`FaceCritic::score`], with what it makes of the images on the way.
+    pub fn look(&self, ops: &mut Eager, images: &Tensor, ages: &Tensor, part: Part) -> Look {
         let x = ops.affine(images, 2.0, -1.0);
         let x = ops.pixel_unshuffle(&x, 2);
         let mut x = leaky(&self.enter.apply(ops, &x, part));
+        let mut maps = vec![x.shallow_clone()];
         for down in &self.downs {
             x = leaky(&down.apply(ops, &x, part));
+            maps.push(x.shallow_clone());
         }
         if self.group > 0 {
             x = with_group_deviation(&x, self.group);
@@ -97,7 +112,8 @@ impl FaceCritic {
         let weight = self.score_bound.normalise(&taken(&self.score.weight), player);
         let table = self.table_bound.normalise(&taken(&self.table), player);
         let rows = weight + tens(ages).matmul(&table);
-        (sums * rows).sum_dim_intlist([1i64].as_slice(), false, Kind::Float) + taken(&self.score.bias)
+        let score = (sums * rows).sum_dim_intlist([1i64].as_slice(), false, Kind::Float);
+        Look { score: score + taken(&self.score.bias), maps }
     }
 }
 

@@ -5,10 +5,10 @@ pub mod ager;
 mod borrowed;
 pub mod encoder;
 pub mod judge;
-pub mod lesson;
 pub mod novelty;
 pub mod sampler;
 mod strangers;
+pub mod vae_gan;
 
 use std::path::Path;
 
@@ -46,6 +46,10 @@ pub enum Pupils {
 pub(super) trait FaceFamily {
     /// The network's graphs.
     fn network(&self) -> &dyn Exportable;
+    /// Which states of which other runs it builds upon.
+    fn builds_upon(&self) -> &str {
+        ""
+    }
     /// Who moves in a step.
     fn turns(&self) -> Vec<Turn> {
         vec![Turn::ALL]
@@ -140,6 +144,10 @@ impl<F: FaceFamily> Recipe for FaceRecipe<F> {
 
     fn store_mut(&mut self) -> &mut Store {
         &mut self.store
+    }
+
+    fn builds_upon(&self) -> &str {
+        self.family.builds_upon()
     }
 
     fn steps_per_epoch(&self) -> u64 {

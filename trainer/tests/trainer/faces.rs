@@ -21,13 +21,14 @@ use crate::fitting::{self, tensors};
 use crate::support::{generator, runtime};
 
 /// What the others build upon, and then they.
-const RECIPES: [&str; 7] = [
+const RECIPES: [&str; 8] = [
     "face-age-judge-a",
     "face-age-judge-b",
     "face-encoder-a",
     "face-encoder-b",
     "face-novelty",
     "face-ageing",
+    "face-vae-gan",
     "utkface-gan",
 ];
 
@@ -40,12 +41,16 @@ pub(crate) fn shrink(family: &mut Family) {
         Family::FaceAger(c) => {
             (c.network.width, c.network.blocks, c.network.code, c.critic.width) = (4, 1, 8, 4);
         }
+        Family::FaceVaeGan(c) => {
+            // The critic is there before the first epoch is over.
+            (c.alone, c.critic.width) = (2, 4);
+            (c.network.trunk.width, c.network.trunk.features) = (4, 16);
+            let decoder = &mut c.network.decoder;
+            (decoder.width, decoder.latent, decoder.style) = (4, 8, 8);
+        }
         Family::FaceSampler(c) => {
-            (c.network.width, c.network.latent, c.network.code, c.critic.width) = (4, 8, 8, 4);
-            if let Some(lesson) = &mut c.lesson {
-                // Over before the run is.
-                (lesson.steps, lesson.trunk.width, lesson.trunk.features) = (4, 4, 16);
-            }
+            let flow = &mut c.network;
+            (flow.width, flow.blocks, flow.style, flow.steps) = (16, 1, 8, 2);
         }
         _ => panic!("a family that nothing makes small"),
     }
@@ -58,7 +63,7 @@ fn small(name: &str, runs: &Path) -> RecipeConfig {
     let moved = |run: &mut PathBuf| *run = runs.join(run.file_name().unwrap());
     match &mut config.family {
         Family::FaceAger(c) => [&mut c.judge, &mut c.encoder, &mut c.novelty].into_iter().for_each(moved),
-        Family::FaceSampler(c) => moved(&mut c.judge),
+        Family::FaceSampler(c) => moved(&mut c.codes),
         _ => {}
     }
     config
@@ -162,6 +167,27 @@ fn face_runs_stop_and_go_on_bit_for_bit() {
 }
 
 #[test]
+fn a_run_does_not_go_on_where_one_that_it_builds_upon_has_become_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let codes = small("face-vae-gan", dir.path());
+    assert_eq!(
+        train(&codes, &dir.path().join("face-vae-gan"), false, &|step| step == 3),
+        Outcome::Stopped(3)
+    );
+    let config = small("utkface-gan", dir.path());
+    let out = dir.path().join("utkface-gan");
+    assert_eq!(train(&config, &out, false, &|step| step == 3), Outcome::Stopped(3));
+    let resume = |stop: u64| {
+        let _alone = generator();
+        fit(&config, &drawn::data(), Device::Cpu, &out, &Start::Last, &|step| step == stop)
+    };
+    assert_eq!(resume(5).unwrap(), Outcome::Stopped(5));
+    assert_eq!(train(&codes, &dir.path().join("face-vae-gan"), true, &|step| step == 4), Outcome::Stopped(4));
+    let error = format!("{:#}", resume(6).unwrap_err());
+    assert!(error.contains("cannot resume: a run that") && error.contains("utkface-gan"), "{error}");
+}
+
+#[test]
 fn every_face_graph_agrees_with_libtorch() {
     for name in RECIPES {
         let recipe = small(name, runs()).build(&drawn::data(), Device::Cpu).unwrap();
@@ -178,7 +204,8 @@ fn each_player_s_loss_reaches_all_that_he_moves() {
         let mut recipe = small(name, runs()).build(&drawn::data(), Device::Cpu).unwrap();
         let _alone = generator();
         for (i, turn) in recipe.turns().into_iter().enumerate() {
-            let loss = recipe.loss(0, i).total;
+            // By then every player is there.
+            let loss = recipe.loss(16, i).total;
             assert!(loss.double_value(&[]).is_finite());
             loss.backward();
             let moved = recipe.store().parameters().iter();

@@ -138,6 +138,7 @@ pub(in crate::recipe) struct AgerFamily {
     critic: FaceCritic,
     judge: AgeJudge,
     encoder: FaceEncoder,
+    builds_upon: String,
     /// What the ager made in this step, and at which ages.
     made: Option<(Tensor, Tensor)>,
 }
@@ -147,19 +148,23 @@ impl AgerFamily {
     pub(in crate::recipe) fn new(config: &AgerRecipeConfig, store: &mut Store) -> Result<Self, DataError> {
         let device = store.device();
         let run = Borrowed::open(&config.judge)?;
+        let mut states = vec![run.state()];
         let Family::AgeJudge(c) = &run.family else { return Err(run.unfit("age-judge")) };
         let judge = run.network(device, |store| AgeJudge::new(store, &c.network))?;
         let run = Borrowed::open(&config.encoder)?;
+        states.push(run.state());
         let Family::FaceEncoder(c) = &run.family else { return Err(run.unfit("face-encoder")) };
         let encoder = run.network(device, |store| FaceEncoder::new(store, &c.network))?;
         let run = Borrowed::open(&config.novelty)?;
+        states.push(run.state());
         let Family::FaceNovelty(c) = &run.family else { return Err(run.unfit("face-novelty")) };
         let novelty = FaceNovelty::new(store, &c.network);
         run.load(store, "novelty.")?;
         let ager = Ager::new(store, &config.network);
         let critic = FaceCritic::new(store, &config.critic);
         let served = Served { ager, novelty };
-        Ok(Self { config: config.clone(), served, critic, judge, encoder, made: None })
+        let builds_upon = states.join(" ");
+        Ok(Self { config: config.clone(), served, critic, judge, encoder, builds_upon, made: None })
     }
 
     fn age(&self, ops: &mut Eager, images: &Tensor, ages: &Tensor) -> Tensor {
@@ -248,6 +253,10 @@ impl AgerFamily {
 impl FaceFamily for AgerFamily {
     fn network(&self) -> &dyn Exportable {
         &self.served
+    }
+
+    fn builds_upon(&self) -> &str {
+        &self.builds_upon
     }
 
     fn turns(&self) -> Vec<Turn> {

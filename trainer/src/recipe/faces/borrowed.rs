@@ -32,6 +32,11 @@ impl Borrowed {
         Ok(Self { path: path.to_owned(), family: config.family, checkpoint })
     }
 
+    /// Which weights these are: the run's recipe, and how far it had come.
+    pub(super) fn state(&self) -> String {
+        format!("{}@{}", self.checkpoint.fingerprint, self.checkpoint.step)
+    }
+
     /// That the run is of another kind than is needed here.
     pub(super) fn unfit(&self, needed: &str) -> DataError {
         DataError::malformed(&self.path, format!("is no run of kind {needed}"))

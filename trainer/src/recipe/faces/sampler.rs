@@ -1,6 +1,7 @@
-//! Training a [`FaceSampler`] against a [`FaceCritic`], with an age judge of another run to say whether the age
-//! is right.
+//! Training the flow of a [`FaceSampler`] on codes of faces. Encoder and decoder are of another run, and stay
+//! as they are.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -8,19 +9,13 @@ use tch::{Kind, Tensor};
 
 use super::FaceFamily;
 use super::borrowed::Borrowed;
-use super::lesson::{Lesson, LessonConfig, distance};
-use crate::adversarial::critic::Part;
-use crate::adversarial::losses::AdversarialLoss;
-use crate::adversarial::penalty::Penalty;
-use crate::augment::Augmentation;
 use crate::data::DataError;
 use crate::data::faces::Batch;
-use crate::evaluate::faces::response::slope;
 use crate::graphs::Exportable;
 use crate::nets::age_code::AGES;
-use crate::nets::age_judge::AgeJudge;
-use crate::nets::face_critic::{FaceCritic, FaceCriticConfig};
-use crate::nets::face_sampler::{FaceSampler, FaceSamplerConfig};
+use crate::nets::code_flow::{CodeFlow, CodeFlowConfig};
+use crate::nets::face_sampler::FaceSampler;
+use crate::nets::face_vae::{DECODER, FaceVae, Posterior};
 use crate::ops::eager::Eager;
 use crate::picture::Grid;
 use crate::recipe::{Family, Loss, Turn};
@@ -28,124 +23,82 @@ use crate::store::Store;
 
 /// Ages at which faces are looked at between epochs, in years.
 const LOOKED_AT: [f64; 6] = [3.0, 15.0, 30.0, 45.0, 60.0, 75.0];
-/// Faces of each of these ages that figures are taken on.
-const FACES: i64 = 64;
+/// Times at which the velocity is validated.
+const TIMES: i64 = 8;
 
 /// `[family]` with `kind = "face-sampler"`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct SamplerRecipeConfig {
-    /// The run of the age judge that teaches it.
-    pub judge: PathBuf,
-    /// What the players minimise.
-    pub loss: AdversarialLoss,
-    /// Penalty on the critic's slope.
-    pub penalty: Penalty,
-    /// Factor on the learning rate of the critic.
-    pub critic_rate: f64,
-    /// How both photographs and made faces are changed before the critic and the age judge see them (Zhao et
-    /// al. 2020): what is never seen unchanged is not learned by heart.
-    pub augmentation: Augmentation,
-    /// Weight of the age judge's surprise in nats, beside the loss against the critic.
-    pub age: f64,
-    /// What it is taught from photographs at first, if it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lesson: Option<LessonConfig>,
-    /// Size of the sampler.
-    pub network: FaceSamplerConfig,
-    /// Size of the critic.
-    pub critic: FaceCriticConfig,
+    /// The run whose encoder writes the codes and whose decoder paints them.
+    pub codes: PathBuf,
+    /// Size of the flow.
+    pub network: CodeFlowConfig,
 }
 
 impl SamplerRecipeConfig {
-    pub(in crate::recipe) fn validate(&self, batch: usize) -> Result<(), String> {
-        for (name, value) in [("critic_rate", self.critic_rate), ("age", self.age)] {
-            if !(0.0..=100.0).contains(&value) {
-                return Err(format!("family.{name} is {value}, it must lie in [0, 100]"));
-            }
-        }
-        self.lesson.as_ref().map_or(Ok(()), LessonConfig::validate)?;
-        self.penalty.validate()?;
-        self.augmentation.validate("family.augmentation")?;
-        self.network.validate()?;
-        self.critic.validate(batch)
+    pub(in crate::recipe) fn validate(&self) -> Result<(), String> {
+        self.network.validate()
     }
 }
 
 /// The networks and how they are trained.
 pub(in crate::recipe) struct SamplerFamily {
-    config: SamplerRecipeConfig,
     sampler: FaceSampler,
-    critic: FaceCritic,
-    judge: AgeJudge,
-    lesson: Option<Lesson>,
-    /// What the sampler made in this step, and at which ages.
-    made: Option<(Tensor, Tensor)>,
+    vae: FaceVae,
+    builds_upon: String,
+    /// Of each face that was seen before, by its index: f32 `[2, 2, latent]`, as it is and mirrored, means and
+    /// logarithms of variances.
+    codes: HashMap<usize, Tensor>,
 }
 
 impl SamplerFamily {
     /// Opens the run that the recipe names.
     pub(in crate::recipe) fn new(config: &SamplerRecipeConfig, store: &mut Store) -> Result<Self, DataError> {
-        let run = Borrowed::open(&config.judge)?;
-        let Family::AgeJudge(c) = &run.family else { return Err(run.unfit("age-judge")) };
-        let judge = run.network(store.device(), |store| AgeJudge::new(store, &c.network))?;
-        let sampler = FaceSampler::new(store, &config.network);
-        let critic = FaceCritic::new(store, &config.critic);
-        // Moves with the sampler, so its parameters are named as the sampler's are.
-        let latent = config.network.latent;
-        let lesson = config.lesson.as_ref().map(|c| Lesson::new(store, "sampler.lesson", c, latent));
-        Ok(Self { config: config.clone(), sampler, critic, judge, lesson, made: None })
+        let run = Borrowed::open(&config.codes)?;
+        let Family::FaceVaeGan(c) = &run.family else { return Err(run.unfit("face-vae-gan")) };
+        let vae = run.network(store.device(), |store| FaceVae::new(store, &c.network))?;
+        let sampler = FaceSampler::new(store, &config.network, &c.network.decoder);
+        run.load(store, &format!("{DECODER}."))?;
+        Ok(Self { sampler, vae, builds_upon: run.state(), codes: HashMap::new() })
     }
 
-    fn sample(&self, ops: &mut Eager, ages: &Tensor) -> Tensor {
-        let z = Tensor::randn(
-            [ages.size()[0], self.sampler.config().latent as i64],
-            (Kind::Float, ages.device()),
-        );
-        self.sampler.forward(ops, &z, ages).to_kind(Kind::Float)
-    }
-
-    fn sampler_loss(&mut self, ops: &mut Eager, faces: &Batch, step: u64) -> Loss {
-        // The ages of the batch, whose decades are equally frequent.
-        let target = faces.ages.clamp(AGES[0], AGES[1]);
-        let made = self.sample(ops, &target);
-        let seen = self.config.augmentation.apply(&made);
-        let score = self.critic.score(ops, &seen, &target, Part::Judge);
-        let photograph = self.config.loss.generator(&score);
-        let logits = self.judge.logits(ops, &seen).to_kind(Kind::Float);
-        let age = AgeJudge::surprise(&logits, &target).mean(Kind::Float);
-        self.made = Some((seen.detach(), target.shallow_clone()));
-        let mut total = &photograph + &age * self.config.age;
-        let mut parts = vec![("photograph", photograph), ("age", age)];
-        if let Some(lesson) = self.lesson.as_ref().filter(|lesson| lesson.left(step) > 0.0) {
-            let codes = lesson.encode(ops, &faces.images);
-            let back = self.sampler.forward(ops, &codes.z, &target).to_kind(Kind::Float);
-            let distance = distance(&back, &faces.images);
-            total = &total + lesson.loss(&codes, &distance) * lesson.left(step);
-            parts.extend([("distance", distance), ("divergence", codes.divergence)]);
+    /// Where the codes of faces lie, each mirrored or not.
+    fn posterior(&mut self, faces: &Batch) -> Posterior {
+        let missing: Vec<i64> = (0..faces.indices.len())
+            .filter(|&row| !self.codes.contains_key(&faces.indices[row]))
+            .map(|row| row as i64)
+            .collect();
+        if !missing.is_empty() {
+            let device = faces.images.device();
+            let images = faces.images.index_select(0, &Tensor::from_slice(&missing).to_device(device));
+            let both = tch::no_grad(|| {
+                let sides = [images.shallow_clone(), images.flip([3])].map(|side| {
+                    let posterior = self.vae.encode(&mut Eager::exact(), &side);
+                    Tensor::stack(&[posterior.mean, posterior.log_variance], 1)
+                });
+                Tensor::stack(&sides, 1)
+            });
+            for (i, row) in missing.into_iter().enumerate() {
+                self.codes.insert(faces.indices[row as usize], both.get(i as i64));
+            }
         }
-        Loss { total, parts }
+        let rows: Vec<&Tensor> = faces.indices.iter().map(|index| &self.codes[index]).collect();
+        let both = Tensor::stack(&rows, 0);
+        let mirrored = faces.ages.rand_like().gt(0.5).reshape([-1, 1, 1]);
+        let chosen = both.select(1, 1).where_self(&mirrored, &both.select(1, 0));
+        Posterior { mean: chosen.select(1, 0), log_variance: chosen.select(1, 1) }
     }
+}
 
-    fn critic_loss(&mut self, ops: &mut Eager, faces: &Batch, step: u64) -> Loss {
-        let Some((made, target)) = self.made.take() else {
-            unreachable!("the sampler's turn comes before the critic's")
-        };
-        let real = self.config.augmentation.apply(&faces.images);
-        let n = real.size()[0];
-        // One batch of both, so that the singular values are followed once a step.
-        let both = Tensor::cat(&[&real, &made], 0);
-        let scores = self.critic.score(ops, &both, &Tensor::cat(&[&target, &target], 0), Part::Player);
-        let (known, fake) = (scores.narrow(0, 0, n), scores.narrow(0, n, n));
-        let told = self.config.loss.discriminator(&known, &fake);
-        let gap = known.mean(Kind::Float) - fake.mean(Kind::Float);
-        let penalty = self
-            .config
-            .penalty
-            .of(step, &real, &made, |images| self.critic.score(ops, images, &target, Part::Player));
-        let total = penalty.map_or_else(|| told.shallow_clone(), |p| &told + p);
-        Loss { total, parts: vec![("critic", told), ("gap", gap)] }
-    }
+/// Mean squared error of the velocity on the straight ways from random numbers to `codes` `[n, latent]` of
+/// faces of `ages` f32 `[n]`, at `time` f32 `[n]`.
+fn error(flow: &CodeFlow, ops: &mut Eager, codes: &Tensor, ages: &Tensor, time: &Tensor) -> Tensor {
+    let noise = codes.randn_like();
+    let way = codes - &noise;
+    let x = &noise + &way * time.unsqueeze(1);
+    let velocity = flow.velocity(ops, &x, time, &ages.clamp(AGES[0], AGES[1]));
+    (velocity.to_kind(Kind::Float) - way).square().mean(Kind::Float)
 }
 
 impl FaceFamily for SamplerFamily {
@@ -153,48 +106,91 @@ impl FaceFamily for SamplerFamily {
         &self.sampler
     }
 
+    fn builds_upon(&self) -> &str {
+        &self.builds_upon
+    }
+
     fn turns(&self) -> Vec<Turn> {
-        vec![
-            Turn { prefix: "sampler.", rate: 1.0 },
-            Turn { prefix: "critic.", rate: self.config.critic_rate },
-        ]
+        vec![Turn { prefix: "flow.", rate: 1.0 }]
     }
 
-    fn loss(&mut self, ops: &mut Eager, faces: &Batch, step: u64, turn: usize) -> Loss {
-        if turn == 0 { self.sampler_loss(ops, faces, step) } else { self.critic_loss(ops, faces, step) }
+    fn loss(&mut self, ops: &mut Eager, faces: &Batch, _step: u64, _turn: usize) -> Loss {
+        let codes = self.posterior(faces).draw();
+        let time = faces.ages.rand_like();
+        Loss { total: error(&self.sampler.flow, ops, &codes, &faces.ages, &time), parts: Vec::new() }
     }
 
-    /// What the judge of the loss says, who is easily pleased: `evaluate` asks others. And how far the mean and
-    /// the deviation of every pixel are from those of faces.
     fn validate(&self, faces: &Batch) -> Vec<(&'static str, f64)> {
         let ops = &mut Eager::exact();
-        let (mut judged, mut made) = (Vec::new(), Vec::new());
-        for age in LOOKED_AT {
-            let images =
-                self.sample(ops, &faces.ages.narrow(0, 0, FACES.min(faces.ages.size()[0])).full_like(age));
-            judged.push(AgeJudge::expected(&self.judge.logits(ops, &images)));
-            made.push(images);
-        }
-        let spread = |x: &Tensor| x.std_dim(Some([0i64].as_slice()), true, false).mean(Kind::Double);
-        let made = Tensor::cat(&made, 0);
-        let variety = spread(&made).double_value(&[]) / spread(&faces.images).double_value(&[]);
-        vec![("slope", slope(&LOOKED_AT, &Tensor::stack(&judged, 0))), ("variety", variety)]
+        let codes = self.vae.encode(ops, &faces.images).draw();
+        let errors = (0..TIMES).map(|i| {
+            let time = faces.ages.full_like((i as f64 + 0.5) / TIMES as f64);
+            error(&self.sampler.flow, ops, &codes, &faces.ages, &time).double_value(&[])
+        });
+        let error = errors.sum::<f64>() / TIMES as f64;
+        let ages = faces.ages.clamp(AGES[0], AGES[1]);
+        let drawn = self.sampler.flow.forward(ops, &codes.randn_like(), &ages);
+        vec![("error", error), ("variety", spread(&drawn) / spread(&codes))]
     }
 
-    /// Faces given back from their codes beneath them, as long as a lesson is part of it, and the same random
-    /// numbers at several ages, row by row.
+    /// The same random numbers at several ages, row by row.
     fn draw(&self, faces: &Batch, grid: &mut Grid) {
-        if let Some(lesson) = &self.lesson {
-            let ops = &mut Eager::exact();
-            let codes = lesson.encode(ops, &faces.images);
-            grid.row(&faces.images);
-            grid.row(&self.sampler.forward(ops, &codes.z, &faces.ages.clamp(AGES[0], AGES[1])));
-        }
-        let n = faces.ages.size()[0];
-        let latent = self.sampler.config().latent as i64;
-        let z = Tensor::randn([n, latent], (Kind::Float, faces.ages.device()));
+        let z = Tensor::randn(
+            [faces.ages.size()[0], self.sampler.latent() as i64],
+            (Kind::Float, faces.ages.device()),
+        );
         for age in LOOKED_AT {
             grid.row(&self.sampler.forward(&mut Eager::exact(), &z, &faces.ages.full_like(age)));
+        }
+    }
+}
+
+/// Mean deviation of the numbers of codes.
+fn spread(codes: &Tensor) -> f64 {
+    codes.std_dim(Some([0i64].as_slice()), true, false).mean(Kind::Double).double_value(&[])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optim::{AdamW, OptimiserConfig};
+    use tch::Device;
+
+    #[test]
+    fn a_flow_learns_where_the_codes_of_an_age_lie_and_how_far_apart() {
+        let mut store = Store::new(1, Device::Cpu);
+        let config = CodeFlowConfig { width: 32, blocks: 1, style: 16, steps: 8 };
+        let flow = CodeFlow::new(&mut store, "flow", &config, 2);
+        let optimiser = OptimiserConfig {
+            learning_rate: 5e-3,
+            final_fraction: 0.1,
+            warmup: 0.1,
+            beta1: 0.9,
+            beta2: 0.99,
+            weight_decay: 0.0,
+            clip: 1.0,
+            average: 0.0,
+        };
+        let mut adam = AdamW::new(&store, optimiser.clone());
+        let ops = &mut Eager::exact();
+        let float = (Kind::Float, Device::Cpu);
+        // Of the young about 1, of the old about -1, and a quarter as far apart as random numbers.
+        for step in 0..400 {
+            tch::manual_seed(step as i64);
+            let ages = Tensor::rand([256], float).gt(0.5).to_kind(Kind::Float) * 60.0 + 10.0;
+            let centres = (&ages - 40.0) / -30.0;
+            let codes = centres.unsqueeze(1) + Tensor::randn([256, 2], float) * 0.25;
+            error(&flow, ops, &codes, &ages, &Tensor::rand([256], float)).backward();
+            adam.update(&store, "flow.", step, optimiser.rate(step, 400));
+        }
+        for (age, centre) in [(10.0, 1.0), (70.0, -1.0)] {
+            let codes = tch::no_grad(|| {
+                flow.forward(ops, &Tensor::randn([1000, 2], float), &Tensor::full([1000], age, float))
+            });
+            let (mean, deviation) = (codes.mean(Kind::Double), codes.std(true));
+            let (mean, deviation) = (mean.double_value(&[]), deviation.double_value(&[]));
+            assert!((mean - centre).abs() < 0.1, "about {mean} at {age} years");
+            assert!((0.18..0.35).contains(&deviation), "{deviation} apart at {age} years");
         }
     }
 }
