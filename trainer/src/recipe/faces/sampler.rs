@@ -65,23 +65,14 @@ impl SamplerFamily {
 
     /// Where the codes of faces lie, each mirrored or not.
     fn posterior(&mut self, faces: &Batch) -> Posterior {
-        let missing: Vec<i64> = (0..faces.indices.len())
-            .filter(|&row| !self.codes.contains_key(&faces.indices[row]))
-            .map(|row| row as i64)
-            .collect();
-        if !missing.is_empty() {
-            let device = faces.images.device();
-            let images = faces.images.index_select(0, &Tensor::from_slice(&missing).to_device(device));
-            let both = tch::no_grad(|| {
-                let sides = [images.shallow_clone(), images.flip([3])].map(|side| {
-                    let posterior = self.vae.encode(&mut Eager::exact(), &side);
-                    Tensor::stack(&[posterior.mean, posterior.log_variance], 1)
-                });
-                Tensor::stack(&sides, 1)
+        for (row, &index) in faces.indices.iter().enumerate() {
+            // One after the other: in larger batches the last bits would depend on who else is new.
+            self.codes.entry(index).or_insert_with(|| {
+                let face = faces.images.narrow(0, row as i64, 1);
+                let sides = Tensor::cat(&[face.shallow_clone(), face.flip([3])], 0);
+                let posterior = tch::no_grad(|| self.vae.encode(&mut Eager::exact(), &sides));
+                Tensor::stack(&[posterior.mean, posterior.log_variance], 1)
             });
-            for (i, row) in missing.into_iter().enumerate() {
-                self.codes.insert(faces.indices[row as usize], both.get(i as i64));
-            }
         }
         let rows: Vec<&Tensor> = faces.indices.iter().map(|index| &self.codes[index]).collect();
         let both = Tensor::stack(&rows, 0);
