@@ -53,7 +53,6 @@ pub struct Posterior {
 
 impl Posterior {
     /// A code for each face.
-    #[must_use]
     pub fn draw(&self) -> Tensor {
         &self.mean + (&self.log_variance * 0.5).exp() * self.mean.randn_like()
     }
