@@ -1,8 +1,9 @@
 //! Everything that a run needs to go on exactly: one safetensors file, replaced atomically.
 //!
 //! Tensors are named `model/…`, `average/…`, `optimiser/…` and `memory/…` (what a recipe carries from step
-//! to step); the metadata holds the number of steps done, the recipe's fingerprint, which runs it builds upon and, where the state was kept
-//! for its validation, what that came to. No random state: see [`random`](crate::random).
+//! to step); the metadata holds the number of steps done, the recipe's fingerprint, which runs it builds upon
+//! and, where the state was kept for its validation, what that came to. No random state: see
+//! [`random`](crate::random).
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
