@@ -95,7 +95,10 @@ pub fn fit(
     let step = if matches!(start, Start::Last) { trainer.resume()? } else { 0 };
     match start {
         Start::Last => run.goes_on(device)?,
-        Start::Fresh => run.begin(config, device)?,
+        Start::Fresh => {
+            run.begin(config, device)?;
+            run.starts_after(trainer.recipe.minutes_before())?;
+        }
         Start::From(earlier) => {
             let minutes = earlier.summary()?.minutes;
             run.begin(config, device)?;

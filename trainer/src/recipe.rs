@@ -320,6 +320,10 @@ pub trait Recipe {
     fn builds_upon(&self) -> &str {
         ""
     }
+    /// Minutes in which another run trained what is exported with it: they count as well.
+    fn minutes_before(&self) -> f64 {
+        0.0
+    }
     /// Steps in a pass over the training data.
     fn steps_per_epoch(&self) -> u64;
     /// Who moves in a step, in order; the same in every step.

@@ -50,6 +50,10 @@ pub(super) trait FaceFamily {
     fn builds_upon(&self) -> &str {
         ""
     }
+    /// Minutes in which another run trained what is exported with it.
+    fn minutes_before(&self) -> f64 {
+        0.0
+    }
     /// Who moves in a step.
     fn turns(&self) -> Vec<Turn> {
         vec![Turn::ALL]
@@ -148,6 +152,10 @@ impl<F: FaceFamily> Recipe for FaceRecipe<F> {
 
     fn builds_upon(&self) -> &str {
         self.family.builds_upon()
+    }
+
+    fn minutes_before(&self) -> f64 {
+        self.family.minutes_before()
     }
 
     fn steps_per_epoch(&self) -> u64 {

@@ -181,6 +181,10 @@ fn a_run_does_not_go_on_where_one_that_it_builds_upon_has_become_another() {
         let _alone = generator();
         fit(&config, &drawn::data(), Device::Cpu, &out, &Start::Last, &|step| step == stop)
     };
+    let minutes = |run: &Path| RunDir::open(run).unwrap().0.summary().unwrap().minutes;
+    let before = std::fs::read_to_string(out.join("earlier-minutes.txt")).unwrap();
+    let before: f64 = before.parse().unwrap();
+    assert_eq!(before, minutes(&dir.path().join("face-vae-gan")), "what painted counts as well");
     assert_eq!(resume(5).unwrap(), Outcome::Stopped(5));
     assert_eq!(train(&codes, &dir.path().join("face-vae-gan"), true, &|step| step == 4), Outcome::Stopped(4));
     let error = format!("{:#}", resume(6).unwrap_err());

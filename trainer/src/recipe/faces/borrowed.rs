@@ -13,6 +13,8 @@ use crate::store::Store;
 /// A finished or unfinished run: its recipe's family and the averaged weights of its last checkpoint.
 pub(super) struct Borrowed {
     path: PathBuf,
+    /// How long it was trained.
+    pub(super) minutes: f64,
     /// What was trained, with its settings.
     pub(super) family: Family,
     checkpoint: Checkpoint,
@@ -29,7 +31,8 @@ impl Borrowed {
         };
         let (run, config) = RunDir::open(path).map_err(|e| unusable(format!("{e:#}")))?;
         let checkpoint = Checkpoint::read(&run.checkpoint()).map_err(|e| unusable(e.to_string()))?;
-        Ok(Self { path: path.to_owned(), family: config.family, checkpoint })
+        let minutes = run.summary().map_err(|e| unusable(format!("{e:#}")))?.minutes;
+        Ok(Self { path: path.to_owned(), minutes, family: config.family, checkpoint })
     }
 
     /// Which weights these are: the run's recipe, and how far it had come.

@@ -47,6 +47,7 @@ pub(in crate::recipe) struct SamplerFamily {
     sampler: FaceSampler,
     vae: FaceVae,
     builds_upon: String,
+    minutes_before: f64,
     /// Of each face that was seen before, by its index: f32 `[2, 2, latent]`, as it is and mirrored, means and
     /// logarithms of variances.
     codes: HashMap<usize, Tensor>,
@@ -60,7 +61,13 @@ impl SamplerFamily {
         let vae = run.network(store.device(), |store| FaceVae::new(store, &c.network))?;
         let sampler = FaceSampler::new(store, &config.network, &c.network.decoder);
         run.load(store, &format!("{DECODER}."))?;
-        Ok(Self { sampler, vae, builds_upon: run.state(), codes: HashMap::new() })
+        Ok(Self {
+            sampler,
+            vae,
+            builds_upon: run.state(),
+            minutes_before: run.minutes,
+            codes: HashMap::new(),
+        })
     }
 
     /// Where the codes of faces lie, each mirrored or not.
@@ -99,6 +106,11 @@ impl FaceFamily for SamplerFamily {
 
     fn builds_upon(&self) -> &str {
         &self.builds_upon
+    }
+
+    /// The decoder is part of what is served.
+    fn minutes_before(&self) -> f64 {
+        self.minutes_before
     }
 
     fn turns(&self) -> Vec<Turn> {
