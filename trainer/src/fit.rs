@@ -93,6 +93,7 @@ pub fn fit(
     let mut trainer =
         Trainer { config, recipe, optimiser, average, best: Best::of(&config.family), run: &run };
     let step = if matches!(start, Start::Last) { trainer.resume()? } else { 0 };
+    trainer.recipe.prepare()?;
     match start {
         Start::Last => run.goes_on(device)?,
         Start::Fresh => {

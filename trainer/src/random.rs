@@ -20,6 +20,8 @@ pub const VALIDATION: u64 = 4;
 pub const SETTLE: u64 = 5;
 /// Use: how training images are changed in a step.
 pub const AUGMENT: u64 = 6;
+/// Use: the people that another model makes up to be learned from.
+pub const LESSONS: u64 = 7;
 
 /// Mixes words into one (Steele, Lea and Flood's SplitMix64 finaliser, 2014).
 #[must_use]

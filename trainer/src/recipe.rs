@@ -324,6 +324,14 @@ pub trait Recipe {
     fn minutes_before(&self) -> f64 {
         0.0
     }
+    /// Called once before the first step of a run or of a part of it: makes what is learned from, where that takes
+    /// long. What is only exported or drawn needs none of it.
+    ///
+    /// # Errors
+    /// What it is made from cannot be used.
+    fn prepare(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
     /// Steps in a pass over the training data.
     fn steps_per_epoch(&self) -> u64;
     /// Who moves in a step, in order; the same in every step.

@@ -91,8 +91,7 @@ pub(super) fn evaluate(
             format!(
                 "age_slope_by_gradients: by a linear regression on gradients that errs by {ridge_error:.2} years on them"
             ),
-            "verified: by an encoder that learned without labels, from other faces than the one in training"
-                .into(),
+            "verified: by an encoder that learned without labels and had no part in training".into(),
             "prototype: the difference of mean faces, added; other_face: a random face of the age asked for"
                 .into(),
             "strangers_refused: what refuses them was taught all of these families but clothes, by other examples"

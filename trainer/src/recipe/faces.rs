@@ -5,6 +5,8 @@ pub mod ager;
 mod borrowed;
 pub mod encoder;
 pub mod judge;
+pub mod lessons;
+mod likeness;
 pub mod novelty;
 pub mod sampler;
 mod strangers;
@@ -53,6 +55,10 @@ pub(super) trait FaceFamily {
     /// Minutes in which another run trained what is exported with it.
     fn minutes_before(&self) -> f64 {
         0.0
+    }
+    /// As [`Recipe::prepare`]; what it makes follows from `seed`.
+    fn prepare(&mut self, _seed: u64) -> anyhow::Result<()> {
+        Ok(())
     }
     /// Who moves in a step.
     fn turns(&self) -> Vec<Turn> {
@@ -156,6 +162,10 @@ impl<F: FaceFamily> Recipe for FaceRecipe<F> {
 
     fn minutes_before(&self) -> f64 {
         self.family.minutes_before()
+    }
+
+    fn prepare(&mut self) -> anyhow::Result<()> {
+        self.family.prepare(self.seed)
     }
 
     fn steps_per_epoch(&self) -> u64 {

@@ -1,29 +1,28 @@
-//! Training an [`Ager`] against a [`FaceCritic`], with an age judge and an encoder of other runs to say whether
-//! the age is right and the face is still the same one.
+//! Training an [`Ager`] on people whom a sampler of faces makes up, each at several ages, and on photographs
+//! against a [`FaceCritic`]. What ageing does to somebody is learned from the made-up; that real faces stay
+//! photographs, from the critic.
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use atelier_package::Novelty;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::FaceFamily;
 use super::borrowed::Borrowed;
+use super::lessons::{Lessons, LessonsConfig, Pairs, Teacher};
+use super::likeness::{distance, features};
 use super::novelty::limit;
 use crate::adversarial::critic::Part;
 use crate::adversarial::losses::AdversarialLoss;
 use crate::adversarial::penalty::Penalty;
-use crate::augment::Augmentation;
 use crate::data::DataError;
 use crate::data::faces::Batch;
-use crate::evaluate::faces::response::slope;
-use crate::evaluate::faces::verification::Verifier;
 use crate::graphs::{Exportable, GraphPlan, Graphs};
 use crate::nets::age_code::AGES;
-use crate::nets::age_judge::AgeJudge;
 use crate::nets::ager::{Ager, AgerConfig};
 use crate::nets::face_critic::{FaceCritic, FaceCriticConfig};
-use crate::nets::face_encoder::{FaceEncoder, directions};
 use crate::nets::face_novelty::FaceNovelty;
 use crate::ops::Ops;
 use crate::ops::eager::Eager;
@@ -33,28 +32,23 @@ use crate::store::Store;
 
 /// Ages at which faces are looked at between epochs, in years.
 const LOOKED_AT: [f64; 5] = [5.0, 20.0, 40.0, 60.0, 80.0];
-/// Faces that figures are taken on between epochs.
-const FACES: i64 = 240;
+/// Faces that are validated at a time.
+const CHUNK: i64 = 200;
 
 /// `[family]` with `kind = "face-ager"`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct AgerRecipeConfig {
-    /// The run of the age judge that teaches it.
-    pub judge: PathBuf,
-    /// The run of the encoder that tells it whose face it is.
-    pub encoder: PathBuf,
     /// The run of the network that is packed beside it to refuse what is no face.
     pub novelty: PathBuf,
+    /// The people that it learns from.
+    pub lessons: LessonsConfig,
     /// What the players minimise.
     pub loss: AdversarialLoss,
     /// Penalty on the critic's slope.
     pub penalty: Penalty,
     /// Factor on the learning rate of the critic.
     pub critic_rate: f64,
-    /// How pictures are changed before the age judge and the encoder see them, so that no single pattern of
-    /// pixels can please them.
-    pub augmentation: Augmentation,
     /// What the ager minimises.
     pub weights: AgerWeights,
     /// Size of the ager.
@@ -67,35 +61,23 @@ pub struct AgerRecipeConfig {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct AgerWeights {
-    /// To pass for a photograph of somebody of the age asked for.
-    pub photograph: f64,
-    /// To be judged to be of that age: nats of the judge's surprise.
-    pub age: f64,
-    /// Years of the distance from that age, beside the surprise.
-    pub years: f64,
-    /// To be the same face: 1 less the cosine.
-    pub identity: f64,
-    /// To stay as it is at its own age: mean absolute difference of the pixels.
+    /// To make of a made-up face what the sampler makes of the same one at the age asked for: mean distance of
+    /// the pixels.
+    pub pixels: f64,
+    /// The same: mean distance of what the critic makes of them.
+    pub features: f64,
+    /// To leave a photograph as it is at its own age: mean distance of the pixels.
     pub own: f64,
-    /// To come back from another age: mean absolute difference of the pixels.
-    pub cycle: f64,
-    /// To change smoothly: mean squared difference of the change from pixel to pixel. Without it the judge is
-    /// pleased by coloured dots that nobody else takes for age.
-    pub smooth: f64,
+    /// To make of a photograph what passes for one of somebody of the age asked for.
+    pub photograph: f64,
 }
 
 impl AgerRecipeConfig {
     pub(in crate::recipe) fn validate(&self, batch: usize) -> Result<(), String> {
         let w = &self.weights;
-        for (name, weight) in [
-            ("photograph", w.photograph),
-            ("age", w.age),
-            ("years", w.years),
-            ("identity", w.identity),
-            ("own", w.own),
-            ("cycle", w.cycle),
-            ("smooth", w.smooth),
-        ] {
+        for (name, weight) in
+            [("pixels", w.pixels), ("features", w.features), ("own", w.own), ("photograph", w.photograph)]
+        {
             if !(0.0..=1000.0).contains(&weight) {
                 return Err(format!("family.weights.{name} is {weight}, it must lie in [0, 1000]"));
             }
@@ -103,8 +85,8 @@ impl AgerRecipeConfig {
         if !(0.0..=100.0).contains(&self.critic_rate) {
             return Err(format!("family.critic_rate is {}, it must lie in [0, 100]", self.critic_rate));
         }
+        self.lessons.validate()?;
         self.penalty.validate()?;
-        self.augmentation.validate("family.augmentation")?;
         self.network.validate()?;
         self.critic.validate(batch)
     }
@@ -136,91 +118,75 @@ pub(in crate::recipe) struct AgerFamily {
     config: AgerRecipeConfig,
     served: Served,
     critic: FaceCritic,
-    judge: AgeJudge,
-    encoder: FaceEncoder,
+    teacher: Teacher,
+    /// There once the run is prepared.
+    lessons: Option<Lessons>,
     builds_upon: String,
-    /// What the ager made in this step, and at which ages.
+    minutes_before: f64,
+    /// What the ager made of photographs in this step, and at which ages.
     made: Option<(Tensor, Tensor)>,
 }
 
 impl AgerFamily {
-    /// Opens the runs that the recipe names.
+    /// Opens the run and the package that the recipe names.
     pub(in crate::recipe) fn new(config: &AgerRecipeConfig, store: &mut Store) -> Result<Self, DataError> {
-        let device = store.device();
-        let run = Borrowed::open(&config.judge)?;
-        let mut states = vec![run.state()];
-        let Family::AgeJudge(c) = &run.family else { return Err(run.unfit("age-judge")) };
-        let judge = run.network(device, |store| AgeJudge::new(store, &c.network))?;
-        let run = Borrowed::open(&config.encoder)?;
-        states.push(run.state());
-        let Family::FaceEncoder(c) = &run.family else { return Err(run.unfit("face-encoder")) };
-        let encoder = run.network(device, |store| FaceEncoder::new(store, &c.network))?;
         let run = Borrowed::open(&config.novelty)?;
-        states.push(run.state());
         let Family::FaceNovelty(c) = &run.family else { return Err(run.unfit("face-novelty")) };
         let novelty = FaceNovelty::new(store, &c.network);
         run.load(store, "novelty.")?;
+        let teacher = Teacher::open(&config.lessons.sampler)?;
         let ager = Ager::new(store, &config.network);
         let critic = FaceCritic::new(store, &config.critic);
-        let served = Served { ager, novelty };
-        let builds_upon = states.join(" ");
-        Ok(Self { config: config.clone(), served, critic, judge, encoder, builds_upon, made: None })
+        let builds_upon = format!("{} {}", run.state(), teacher.state());
+        Ok(Self {
+            config: config.clone(),
+            served: Served { ager, novelty },
+            critic,
+            teacher,
+            lessons: None,
+            builds_upon,
+            minutes_before: run.minutes,
+            made: None,
+        })
     }
 
     fn age(&self, ops: &mut Eager, images: &Tensor, ages: &Tensor) -> Tensor {
         self.served.ager.forward(ops, images, ages).to_kind(Kind::Float)
     }
 
-    fn directions(&self, ops: &mut Eager, images: &Tensor) -> Tensor {
-        directions(&self.encoder.forward(ops, images))
+    fn lessons(&self) -> &Lessons {
+        let Some(lessons) = &self.lessons else { unreachable!("a run is prepared before its first step") };
+        lessons
     }
 
     fn ager_loss(&mut self, ops: &mut Eager, faces: &Batch) -> Loss {
-        let w = &self.config.weights;
         let n = faces.images.size()[0];
-        let (own, back) = ((n / 8).max(1), (n / 4).max(1));
-        // Some rows are asked for the age that they have, the others for any.
+        let Pairs { from, to, age } = self.lessons().pairs(n, faces.images.device());
+        // Some photographs are asked for the age that they have, the others for any.
+        let own = (n / 4).max(1);
         let any = faces.ages.rand_like() * (AGES[1] - AGES[0]) + AGES[0];
         let kept = faces.ages.clamp(AGES[0], AGES[1]).narrow(0, 0, own);
         let target = Tensor::cat(&[&kept, &any.narrow(0, own, n - own)], 0);
-        let aged = self.age(ops, &faces.images, &target);
-        let score = self.critic.score(ops, &aged, &target, Part::Judge);
-        let photograph = self.config.loss.generator(&score);
 
-        let seen = self.config.augmentation.apply(&aged);
-        let logits = self.judge.logits(ops, &seen).to_kind(Kind::Float);
-        let age = AgeJudge::surprise(&logits, &target).mean(Kind::Float);
-        let years = (AgeJudge::expected(&logits) - &target).abs().mean(Kind::Float);
-        let before = tch::no_grad(|| self.directions(ops, &faces.images));
-        let cosine = (before * self.directions(ops, &seen)).sum(Kind::Float) / n as f64;
-        let identity = 1.0 - cosine;
+        let ages = Tensor::cat(&[&age, &target], 0);
+        let aged = self.age(ops, &Tensor::cat(&[&from, &faces.images], 0), &ages);
+        let [learned, photographs] = [0, n].map(|at| aged.narrow(0, at, n));
+        let seen = self.critic.look(ops, &aged, &ages, Part::Judge);
+        let known = tch::no_grad(|| self.critic.look(ops, &to, &age, Part::Judge)).maps;
+        let pixels = distance(&learned, &to);
+        let features = features(&seen.maps, &known);
+        let stays = distance(&photographs.narrow(0, 0, own), &faces.images.narrow(0, 0, own));
+        let photograph = self.config.loss.generator(&seen.score.narrow(0, n, n));
+        let change = (&photographs - &faces.images).detach().abs().mean(Kind::Float);
 
-        let difference = |made: &Tensor, wanted: &Tensor| (made - wanted).abs().mean(Kind::Float);
-        let stays = difference(&aged.narrow(0, 0, own), &faces.images.narrow(0, 0, own));
-        let (away, home) = (aged.narrow(0, n - back, back), faces.ages.narrow(0, n - back, back));
-        let returned = self.age(ops, &away, &home.clamp(AGES[0], AGES[1]));
-        let cycle = difference(&returned, &faces.images.narrow(0, n - back, back));
-        let changed = &aged - &faces.images;
-        let steps = [2, 3].map(|axis| changed.diff(1, axis, None::<&Tensor>, None::<&Tensor>));
-        let smooth = steps.iter().map(|d| d.square().mean(Kind::Float)).sum::<Tensor>();
-        let change = changed.detach().abs().mean(Kind::Float);
-
-        self.made = Some((aged.detach(), target));
-        let total = &photograph * w.photograph
-            + &age * w.age
-            + &years * w.years
-            + &identity * w.identity
-            + &stays * w.own
-            + &cycle * w.cycle
-            + &smooth * w.smooth;
+        self.made = Some((photographs.detach(), target));
+        let w = &self.config.weights;
+        let total = &pixels * w.pixels + &features * w.features + &stays * w.own + &photograph * w.photograph;
         let parts = vec![
-            ("photograph", photograph),
-            ("age", age),
-            ("years", years),
-            ("identity", identity),
+            ("pixels", pixels),
+            ("features", features),
             ("own", stays),
-            ("cycle", cycle),
-            ("smooth", smooth),
+            ("photograph", photograph),
             ("change", change),
         ];
         Loss { total, parts }
@@ -259,6 +225,20 @@ impl FaceFamily for AgerFamily {
         &self.builds_upon
     }
 
+    /// What refuses pictures is part of what is served.
+    fn minutes_before(&self) -> f64 {
+        self.minutes_before
+    }
+
+    /// Lets the sampler make up the people: the longer, the more there are.
+    fn prepare(&mut self, seed: u64) -> anyhow::Result<()> {
+        let lessons = self.teacher.teach(&self.config.lessons, seed);
+        self.lessons = Some(lessons.with_context(|| {
+            format!("{} cannot make faces to learn from", self.config.lessons.sampler.display())
+        })?);
+        Ok(())
+    }
+
     fn turns(&self) -> Vec<Turn> {
         vec![Turn { prefix: "ager.", rate: 1.0 }, Turn { prefix: "critic.", rate: self.config.critic_rate }]
     }
@@ -267,23 +247,26 @@ impl FaceFamily for AgerFamily {
         if turn == 0 { self.ager_loss(ops, faces) } else { self.critic_loss(ops, faces, step) }
     }
 
-    /// What the judge and the encoder of the loss say, who are easily pleased: `evaluate` asks others.
+    /// How far the held-out people are from what the sampler makes of them, beside how far they are when nothing
+    /// is done; and how far photographs are from themselves at their own age.
     fn validate(&self, faces: &Batch) -> Vec<(&'static str, f64)> {
         let ops = &mut Eager::exact();
-        let n = FACES.min(faces.images.size()[0]);
-        let images = faces.images.narrow(0, 0, n);
-        let before = self.directions(ops, &images);
-        let verifier = Verifier::new(&before, 0.01);
-        let (mut judged, mut verified, mut change) = (Vec::new(), 0.0, 0.0);
-        for age in LOOKED_AT {
-            let aged = self.age(ops, &images, &faces.ages.narrow(0, 0, n).full_like(age));
-            judged.push(AgeJudge::expected(&self.judge.logits(ops, &aged)));
-            verified += verifier.rate(&before, &self.directions(ops, &aged));
-            change += (&aged - &images).abs().mean(Kind::Double).double_value(&[]);
-        }
-        let count = LOOKED_AT.len() as f64;
-        let slope = slope(&LOOKED_AT, &Tensor::stack(&judged, 0));
-        vec![("slope", slope), ("verified", verified / count), ("change", change / count)]
+        let mut mean = |from: &Tensor, to: &Tensor, age: &Tensor| {
+            let n = age.size()[0];
+            let (mut made, mut before) = (0.0, 0.0);
+            for start in (0..n).step_by(CHUNK as usize) {
+                let count = CHUNK.min(n - start);
+                let [from, to, age] = [from, to, age].map(|x| x.narrow(0, start, count));
+                let share = count as f64 / n as f64;
+                made += distance(&self.age(ops, &from, &age), &to).double_value(&[]) * share;
+                before += distance(&from, &to).double_value(&[]) * share;
+            }
+            (made, before)
+        };
+        let Pairs { from, to, age } = self.lessons().validation(faces.images.device());
+        let (distance, untouched) = mean(&from, &to, &age);
+        let (own, _) = mean(&faces.images, &faces.images, &faces.ages.clamp(AGES[0], AGES[1]));
+        vec![("distance", distance), ("untouched", untouched), ("own", own)]
     }
 
     /// The faces, and below them at several ages.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::FaceFamily;
+use super::likeness::{distance, features};
 use crate::adversarial::critic::Part;
 use crate::adversarial::losses::AdversarialLoss;
 use crate::adversarial::penalty::Penalty;
@@ -19,9 +20,6 @@ use crate::picture::Grid;
 use crate::recipe::vae::divergence;
 use crate::recipe::{Loss, Turn};
 use crate::store::Store;
-
-/// The finest squares of pixels are compared as they are, then means of twice and four times their side.
-const SCALES: [i64; 3] = [1, 2, 4];
 
 /// `[family]` with `kind = "face-vae-gan"`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -105,11 +103,7 @@ impl VaeGanFamily {
             let known = tch::no_grad(|| self.critic.look(ops, &images, &ages, Part::Judge)).maps;
             let seen = self.critic.look(ops, &made, &all, Part::Judge);
             let photograph = self.config.loss.generator(&seen.score);
-            let features = known.iter().zip(&seen.maps).map(|(known, made)| {
-                let made = made.narrow(0, 0, n).to_kind(Kind::Float);
-                (made - known.to_kind(Kind::Float)).abs().mean(Kind::Float)
-            });
-            let features = Tensor::stack(&features.collect::<Vec<_>>(), 0).sum(Kind::Float);
+            let features = features(&seen.maps, &known);
             total = total + &photograph + &features * self.config.features;
             parts.extend([("photograph", photograph), ("features", features)]);
         }
@@ -205,34 +199,10 @@ fn with_mixtures(codes: &Tensor, ages: &Tensor) -> (Tensor, Tensor) {
     (Tensor::cat(&[codes, &mixed], 0), Tensor::cat(&[ages, &between], 0))
 }
 
-/// Mean absolute difference of pixels and of means over squares of them.
-fn distance(made: &Tensor, images: &Tensor) -> Tensor {
-    let difference = made - images;
-    let parts = SCALES.map(|side| {
-        let part = if side == 1 {
-            difference.shallow_clone()
-        } else {
-            difference.avg_pool2d([side; 2], [side; 2], [0, 0], false, true, None)
-        };
-        part.abs().mean(Kind::Float)
-    });
-    Tensor::stack(&parts, 0).mean(Kind::Float)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use tch::Device;
-
-    #[test]
-    fn a_shift_of_all_pixels_counts_at_every_scale_and_a_chequerboard_only_at_the_finest() {
-        let grey = Tensor::full([1, 3, 8, 8], 0.5, (Kind::Float, Device::Cpu));
-        let sign = Tensor::from_slice(&[1.0f32, -1.0, -1.0, 1.0]).reshape([1, 1, 2, 2]).repeat([1, 3, 4, 4]);
-        let value = |x: Tensor| distance(&x, &grey).double_value(&[]);
-        assert!(value(grey.shallow_clone()).abs() < 1e-9);
-        assert!((value(&grey + 0.3) - 0.3).abs() < 1e-6);
-        assert!((value(&grey + sign * 0.3) - 0.1).abs() < 1e-6);
-    }
 
     #[test]
     fn half_of_a_batch_is_mirrored() {
