@@ -1,7 +1,8 @@
 //! Exported graphs on ONNX Runtime: what is compared at export and what is evaluated.
 
 use std::fmt::Display;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, anyhow, ensure};
 use atelier_package::{Dtype, Tensor, TensorData, TensorSpec};
@@ -25,13 +26,7 @@ impl OnnxRuntime {
             "ORT_DYLIB_PATH is not set: it names libonnxruntime.so, which `cargo xtask runtime` fetches",
         )?;
         ensure!(path.is_file(), "ORT_DYLIB_PATH: there is no file {}", path.display());
-        let failed = |e: &dyn Display| anyhow!("ORT_DYLIB_PATH: {} cannot be loaded: {e}", path.display());
-        let environment = ort::init_from(&path)
-            .map_err(|e| failed(&e))?
-            .with_telemetry(false)
-            .build()
-            .map_err(|e| failed(&e))?;
-        Ok(Self { environment, threads })
+        Ok(Self { environment: environment(&path)?, threads })
     }
 
     /// A session over one graph.
@@ -50,6 +45,23 @@ impl OnnxRuntime {
         let session = builder.map_err(|e| anyhow!("{e}"))?.commit_from_memory(onnx)?;
         Ok(GraphSession { session, inputs: inputs.to_vec(), outputs: outputs.to_vec() })
     }
+}
+
+/// The library's state in this process, which lets itself be made once only: whoever comes later shares it.
+fn environment(path: &Path) -> anyhow::Result<Environment> {
+    static LOADED: Mutex<Option<Environment>> = Mutex::new(None);
+    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(environment) = &*loaded {
+        return Ok(environment.clone());
+    }
+    let failed = |e: &dyn Display| anyhow!("ORT_DYLIB_PATH: {} cannot be loaded: {e}", path.display());
+    let environment = ort::init_from(path)
+        .map_err(|e| failed(&e))?
+        .with_telemetry(false)
+        .build()
+        .map_err(|e| failed(&e))?;
+    *loaded = Some(environment.clone());
+    Ok(environment)
 }
 
 /// One graph, ready to run.

@@ -253,7 +253,7 @@ fn a_run_that_others_build_upon_must_be_there_and_of_the_right_kind() {
     assert!(error.contains("models/utkface-gan/9"), "{error}");
     let encoder = package("face-encoder-b", dir.path().join("judges/face-encoder-b/1"));
     let error = ager(&|_, sampler| sampler.clone_from(&encoder));
-    assert!(error.contains("no graph generator that makes faces of z and age"), "{error}");
+    assert!(error.contains("no graph generator that makes faces of 64x64 of z and age"), "{error}");
 }
 
 #[test]

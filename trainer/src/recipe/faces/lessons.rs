@@ -11,6 +11,7 @@ use tch::{Device, Kind, Tensor};
 use crate::data::DataError;
 use crate::evaluate::{plain, session, torch};
 use crate::nets::age_code::AGES;
+use crate::nets::face_trunk::face_input;
 use crate::onnx_runtime::OnnxRuntime;
 use crate::random;
 
@@ -68,15 +69,17 @@ impl Teacher {
     pub(super) fn open(path: &Path) -> Result<Self, DataError> {
         let package = Package::open(path).map_err(|e| DataError::malformed(path, e.to_string()))?;
         let latent = package.manifest().graph("generator").and_then(|graph| {
-            let [z, age] = graph.inputs.as_slice() else { return None };
-            match z.shape.as_slice() {
-                [_, Dim::Fixed(latent)] if z.name == "z" && age.name == "age" => Some(*latent),
-                _ => None,
-            }
+            let ([z, age], [face]) = (graph.inputs.as_slice(), graph.outputs.as_slice()) else { return None };
+            let [_, Dim::Fixed(latent)] = z.shape.as_slice() else { return None };
+            let named = z.name == "z" && age.name == "age";
+            (named && face.shape.get(1..) == face_input().shape.get(1..)).then_some(*latent)
         });
         match latent {
             Some(latent) => Ok(Self { package, latent }),
-            None => Err(DataError::malformed(path, "has no graph generator that makes faces of z and age")),
+            None => Err(DataError::malformed(
+                path,
+                "has no graph generator that makes faces of 64x64 of z and age",
+            )),
         }
     }
 
