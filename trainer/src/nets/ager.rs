@@ -62,7 +62,7 @@ impl Ager {
         let eighth = conv("eighth", 2 * w, 4 * w, 2, 1.0);
         let to_quarter = conv("to_quarter", 4 * w, 8 * w, 1, 1.0);
         let to_half = conv("to_half", 2 * w, 4 * w, 1, 1.0);
-        // It starts by changing next to nothing, or the first thing learned would be to fall silent.
+        // It starts by changing next to nothing.
         let change = conv("change", w, 12, 1, 0.02);
         let block = |i| FilmBlock::new(store, &name(&format!("block{i}")), c, 4 * w);
         Self {
@@ -103,7 +103,7 @@ impl Ager {
             let y = ops.relu(&y);
             x = block.apply(ops, &y, &code);
         }
-        // Not rectified: where all of it was below zero, nothing would be learned any more.
+        // Not rectified: where all of it were below zero, no gradient would come through.
         let x = ops.conv2d(&x, &self.change);
         let x = ops.pixel_shuffle(&x, 2);
         let change = ops.tanh(&x);
