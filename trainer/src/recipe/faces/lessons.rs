@@ -255,4 +255,22 @@ mod tests {
         assert_eq!(to, [38, 38, 38, 39, 39, 39]);
         assert_eq!(after, [59, 79, 39, 60, 80, 40]);
     }
+
+    #[test]
+    fn the_shipped_sampler_shows_one_person_at_several_ages_and_the_same_people_again() {
+        let sampler = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/utkface-gan/3");
+        let config = LessonsConfig { sampler, people: 20, ages: 2 };
+        let teacher = Teacher::open(&config.sampler).unwrap();
+        let [one, again, other] = [1, 1, 2].map(|seed| teacher.teach(&config, seed).unwrap());
+        assert!(one.images == again.images && one.ages == again.ages);
+        assert!(one.images != other.images);
+        for (column, years) in [(0, 1.0..45.5), (1, 45.5..90.0)] {
+            let ages = Vec::<f32>::try_from(&one.ages.select(1, column)).unwrap();
+            assert!(ages.iter().all(|age| years.contains(age)), "{ages:?}");
+        }
+        let [young, old] = [0, 1].map(|age| one.images.select(1, age).to_kind(Kind::Float));
+        let apart = |other: &Tensor| (&young - other).abs().mean(Kind::Float).double_value(&[]);
+        let (same, another) = (apart(&old), apart(&old.roll([1i64], [0i64])));
+        assert!(0.0 < same && same < 0.6 * another, "{same} from oneself, {another} from the next");
+    }
 }
