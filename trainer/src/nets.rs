@@ -21,6 +21,8 @@ pub mod image_encoder;
 pub mod inpainter;
 mod residual;
 pub mod sequence_autoencoder;
+pub mod speech_planner;
 pub mod unet;
 pub mod vae;
+pub mod voice;
 pub mod wavenet;

@@ -1,7 +1,7 @@
 //! Streams of samples through a network's step graph, many at a time, each from its start.
 
 use atelier_package::Tensor as Plain;
-use atelier_transforms::speech::{Condition, FRAME, Said};
+use atelier_transforms::speech::{Condition, FRAME, Plan, Said};
 
 use crate::nets::wavenet::Wavenet;
 use crate::onnx_runtime::GraphSession;
@@ -126,13 +126,24 @@ impl Delays {
     }
 }
 
-/// One stream: what is said, in how many samples.
-#[derive(Clone, Copy, Debug)]
+/// One stream: what is said, in how many samples, and what it is to sound like.
+#[derive(Clone, Debug)]
 pub struct Utterance {
     /// Word and voice.
     pub said: Said,
     /// Samples.
     pub total: usize,
+    /// What follows each row of the condition.
+    pub plan: Plan,
+}
+
+impl Utterance {
+    /// What the network is told of sample `at`.
+    pub fn row(&self, condition: &Condition, at: usize) -> Vec<f32> {
+        let mut row = condition.row(Some(self.said), at, self.total);
+        row.extend(self.plan.row(at, self.total));
+        row
+    }
 }
 
 /// What streams have in common.
@@ -171,9 +182,7 @@ pub fn run(
         let before = active;
         active = order.partition_point(|&i| utterances[i].total > at);
         if at.is_multiple_of(FRAME) || active != before {
-            let rows = order[..active]
-                .iter()
-                .map(|&i| conventions.condition.row(Some(utterances[i].said), at, utterances[i].total));
+            let rows = order[..active].iter().map(|&i| utterances[i].row(&conventions.condition, at));
             condition = rows.flatten().collect();
         }
         let (logits, pushed) =

@@ -61,6 +61,20 @@ pub(crate) fn temperature(value: Option<f32>) -> Result<f64, ServiceError> {
     }
 }
 
+/// What the random numbers of plans are multiplied by, for a model that plans or that does not.
+pub(crate) fn variation(value: Option<f32>, plans: bool) -> Result<f32, ServiceError> {
+    let wrong = |message| Err(ServiceError::invalid("variation", message));
+    match value {
+        Some(_) if !plans => {
+            wrong("is given, but this model does not plan what it says: leave it out".into())
+        }
+        Some(variation) if !(0.0..=1.5).contains(&variation) => {
+            wrong(format!("is {variation}, but 0 to 1.5 is right (0: always the most usual way)"))
+        }
+        value => Ok(value.unwrap_or(1.0)),
+    }
+}
+
 /// The silence between two digits, in samples.
 pub(crate) fn pause(value: Option<u32>, audio: &Audio) -> Result<usize, ServiceError> {
     match value.unwrap_or(100) {
@@ -141,6 +155,14 @@ mod tests {
         }
         assert_eq!((temperature(Some(0.0)), temperature(Some(2.0))), (Ok(0.0), Ok(2.0)));
         assert_eq!(temperature(None), Ok(f64::from(0.95_f32)));
+        for v in [f32::NAN, -0.1, 1.6] {
+            assert_eq!(field(variation(Some(v), true)), "variation", "{v}");
+        }
+        assert_eq!((variation(Some(0.0), true), variation(None, true)), (Ok(0.0), Ok(1.0)));
+        assert_eq!(
+            (field(variation(Some(1.0), false)), variation(None, false)),
+            ("variation".into(), Ok(1.0))
+        );
         assert_eq!(field(pause(Some(2001), &audio())), "pause_ms");
         assert_eq!((pause(None, &audio()), pause(Some(0), &audio())), (Ok(800), Ok(0)));
         assert_eq!(field(encoding(3)), "encoding");

@@ -6,6 +6,7 @@
 //!
 //! * How samples, voices and words are written for a model is in `atelier_transforms::speech`, which the
 //!   trainer's evaluation uses too: what was measured is what is served.
+//! * A model may have a graph that plans: then each digit is planned, all at once, before the first is said.
 //! * A text is one stream, of which each digit begins with nothing remembered, as the recordings did that the
 //!   model was trained on. So a request has one slot, however long its text is.
 //! * What is drawn depends on the request and the seed alone, whatever else is being served. Each digit has a
@@ -24,6 +25,7 @@
 //! ```
 
 mod fields;
+mod plan;
 mod riff;
 mod service;
 mod speak;

@@ -12,6 +12,7 @@ use atelier_proto::audio::v1::synthesize_response::Event;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use tonic::{Request, Response, Status};
 
+use crate::plan::Planner;
 use crate::speak::{Piece, SAMPLE, Speaking, condition};
 use crate::utterance::Utterance;
 use crate::{fields, riff};
@@ -57,7 +58,9 @@ impl AudioService for Speech {
         let pause = fields::pause(request.pause_ms, &audio)?;
         let encoding = fields::encoding(request.encoding)?;
         let decoder = model.decoder().map_err(ServiceError::from)?;
-        let known = condition(&audio).width();
+        let planner = Planner::of(&model)?;
+        let variation = fields::variation(request.variation, planner.is_some())?;
+        let known = condition(&audio).width() + planner.map_or(0, |planner| planner.bands);
         if decoder.spec().input("condition").is_none_or(|spec| spec.shape.last() != Some(&known.into())) {
             let message = format!("{} takes another condition than {known} numbers", model.name());
             return Err(ServiceError::internal(message).into());
@@ -79,7 +82,11 @@ impl AudioService for Speech {
             AudioEncoding::Wav => Some(riff::head(audio.sample_rate, utterance.samples())),
             _ => None,
         };
-        let speaking = Speaking::new(&audio, utterance, temperature);
+        let plans = match planner {
+            Some(planner) => planner.plan(&model, &audio, (&utterance, variation), deadline).await?,
+            None => Vec::new(),
+        };
+        let speaking = Speaking::new(&audio, utterance, plans, temperature);
         let pieces = decoder.stream(speaking, deadline).map_err(ServiceError::from)?;
 
         let mut sent = Sent { samples: 0, bytes: head.as_ref().map_or(0, |head| head.len() as u64) };

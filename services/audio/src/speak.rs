@@ -3,7 +3,7 @@
 use atelier_engine::seed::Noise;
 use atelier_engine::{Cursor, EngineError, Step};
 use atelier_package::Audio;
-use atelier_transforms::speech::{Condition, Draw, FRAME, Guard, MuLaw};
+use atelier_transforms::speech::{Condition, Draw, FRAME, Guard, MuLaw, Plan};
 use bytes::Bytes;
 
 use crate::utterance::{Utterance, Word};
@@ -21,6 +21,8 @@ pub(crate) struct Speaking {
     utterance: Utterance,
     law: MuLaw,
     condition: Condition,
+    /// Of each word; empty where the model does not plan.
+    plans: Vec<Plan>,
     sample_rate: u32,
     draw: Draw,
     noise: Noise,
@@ -45,11 +47,12 @@ pub(crate) struct Piece {
 }
 
 impl Speaking {
-    /// Says `utterance` by a model with this `[audio]`.
-    pub(crate) fn new(audio: &Audio, utterance: Utterance, temperature: f64) -> Self {
+    /// Says `utterance`, with a plan for each of its words or with none, by a model with this `[audio]`.
+    pub(crate) fn new(audio: &Audio, utterance: Utterance, plans: Vec<Plan>, temperature: f64) -> Self {
         let law = MuLaw::new(audio.levels);
         Self {
             condition: condition(audio),
+            plans,
             sample_rate: audio.sample_rate,
             draw: Draw::new(temperature, audio.levels),
             noise: utterance.noise(0),
@@ -112,7 +115,10 @@ impl Cursor for Speaking {
         // In between the row is what it was.
         if self.at.is_multiple_of(FRAME) {
             let word = self.word()?;
-            let filled = self.condition.row(Some(word.said), self.at, word.samples);
+            let mut filled = self.condition.row(Some(word.said), self.at, word.samples);
+            if let Some(plan) = self.plans.get(self.word) {
+                filled.extend(plan.row(self.at, word.samples));
+            }
             let wrong = || {
                 let message = format!("takes {} numbers, but {} are known", row.len(), filled.len());
                 EngineError::Runtime(format!("the condition of the graph {message}"))
@@ -183,10 +189,20 @@ mod tests {
 
     /// Runs a stream against a model that is sure of each level, by the step and the place of the digit.
     fn hear(digits: &[usize], pause: usize, levels: impl Fn(usize, usize) -> usize) -> Heard {
+        hear_planned(digits, &[], pause, levels)
+    }
+
+    fn hear_planned(
+        digits: &[usize],
+        plans: &[Plan],
+        pause: usize,
+        levels: impl Fn(usize, usize) -> usize,
+    ) -> Heard {
         let utterance = Utterance::new(&audio(), digits, 0, pause, 7);
-        let mut stream = Speaking::new(&audio(), utterance, 1.0);
+        let mut stream = Speaking::new(&audio(), utterance, plans.to_vec(), 1.0);
         let mut heard = Heard { tokens: vec![stream.first()], ..Heard::default() };
-        let mut row = vec![f32::NAN; ROW];
+        let planned = plans.first().map_or(0, |plan| plan.row(0, 1).count());
+        let mut row = vec![f32::NAN; ROW + planned];
         for step in 0.. {
             stream.fill("condition", &mut row).unwrap();
             heard.rows.push(row.clone());
@@ -238,6 +254,18 @@ mod tests {
     }
 
     #[test]
+    fn a_digit_is_said_by_its_own_plan() {
+        let plans = [Plan::new(2, (0..64).map(|i| i as f32).collect()), Plan::new(2, vec![-1.0, -2.0])];
+        let heard = hear_planned(&[0, 1], &plans, 0, |_, _| 128);
+        for (step, row) in heard.rows.iter().enumerate() {
+            let (word, at, total) = if step < 1000 { (0, step, 1000) } else { (1, step - 1000, 200) };
+            let planned: Vec<f32> = plans[word].row(at, total).collect();
+            assert_eq!(row[ROW..], planned, "step {step}");
+            assert_eq!(row[0], if word == 0 { 1.0 } else { 0.0 }, "what is said stands before it");
+        }
+    }
+
+    #[test]
     fn a_digit_that_becomes_noise_is_silent_from_there_on_and_the_next_is_said() {
         // From one end to the other: as loud a noise as there is.
         let heard = hear(&[0, 1], 10, |step, place| if place == 0 { 255 * (step % 2) } else { 140 });
@@ -252,7 +280,7 @@ mod tests {
     #[test]
     fn logits_and_conditions_that_cannot_be_are_an_error() {
         let utterance = Utterance::new(&audio(), &[0], 0, 0, 7);
-        let mut stream = Speaking::new(&audio(), utterance, 1.0);
+        let mut stream = Speaking::new(&audio(), utterance, Vec::new(), 1.0);
         assert!(stream.advance(&[f32::NAN; 256]).is_err());
         let told = stream.fill("condition", &mut [0.0; 5]).unwrap_err().to_string();
         assert_eq!(told, "the condition of the graph takes 5 numbers, but 14 are known");

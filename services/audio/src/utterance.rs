@@ -46,6 +46,13 @@ impl Utterance {
         noise
     }
 
+    /// The random numbers that a digit is planned by, from the standard normal distribution.
+    pub(crate) fn plan_noise(&self, place: usize, count: usize) -> impl Iterator<Item = f32> {
+        // Not those of any place: a model that plans draws its samples from the same numbers as one that does not.
+        let mut noise = Noise::new(self.seed, u64::MAX - place as u64);
+        (0..count).map(move |_| noise.normal())
+    }
+
     /// Where each digit lies in the sound.
     pub(crate) fn places(&self) -> impl Iterator<Item = Range<usize>> {
         self.words.iter().scan(0, |start, word| {

@@ -147,6 +147,58 @@ fn the_step_graph_of_speech_takes_just_what_a_service_gives() {
     ]);
 }
 
+/// The same with a graph that plans.
+fn planning() -> Manifest {
+    let rows = |name: &str, dims: &[usize]| {
+        let dims = dims.iter().map(|n| (*n).into());
+        TensorSpec::new(name, Dtype::F32, std::iter::once("batch".into()).chain(dims))
+    };
+    let planner = GraphSpec {
+        name: "planner".into(),
+        file: "planner.onnx".into(),
+        sha256: "0".repeat(64),
+        inputs: vec![rows("word", &[5]), rows("noise", &[3])],
+        outputs: vec![rows("plan", &[4, 8])],
+        ..GraphSpec::default()
+    };
+    let mut manifest = good();
+    manifest.graphs.push(planner);
+    manifest
+}
+
+#[test]
+fn a_planner_takes_a_word_and_noise_and_gives_moments_of_bands() {
+    planning().validate().unwrap();
+    let word =
+        "graph.planner.inputs.word: must be f32 [batch, 5]: one for each digit and speaker, and the duration";
+    let plan = "graph.planner.outputs.plan: must be there, f32 [batch, moments, bands]";
+    let cases: [(Spoil, &str); 8] = [
+        (|m| m.graphs[1].inputs[0].shape[1] = 4.into(), word),
+        (|m| m.graphs[1].inputs[0].dtype = Dtype::I64, word),
+        (
+            |m| m.graphs[1].inputs[1].shape[1] = "n".into(),
+            "graph.planner.inputs.noise: must be f32 [batch, N]",
+        ),
+        (|m| drop(m.graphs[1].inputs.pop()), "graph.planner.inputs: there must be one named noise"),
+        (|m| drop(m.graphs[1].inputs.remove(0)), "graph.planner.inputs: there must be one named word"),
+        (
+            |m| {
+                let mut other = m.graphs[1].inputs[1].clone();
+                other.name = "mood".into();
+                m.graphs[1].inputs.push(other);
+            },
+            "graph.planner.inputs.mood: is neither word nor noise: nobody would give it",
+        ),
+        (|m| drop(m.graphs[1].outputs[0].shape.pop()), plan),
+        (|m| m.graphs[1].outputs[0].name = "plans".into(), plan),
+    ];
+    for (spoil, expected) in cases {
+        let mut spoilt = planning();
+        spoil(&mut spoilt);
+        assert_eq!(spoilt.validate().unwrap_err().to_string(), expected);
+    }
+}
+
 #[test]
 fn voices_and_levels_must_be_possible_ones() {
     check(&[

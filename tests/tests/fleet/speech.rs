@@ -117,6 +117,7 @@ async fn what_cannot_be_said_is_refused_through_the_gateway() {
             (of(&model, &"1".repeat(65), 1), "text"),
             (SynthesizeRequest { temperature: Some(f32::NAN), ..of(&model, "1", 1) }, "temperature"),
             (SynthesizeRequest { pause_ms: Some(9999), ..of(&model, "1", 1) }, "pause_ms"),
+            (SynthesizeRequest { variation: Some(9.0), ..of(&model, "1", 1) }, "variation"),
             (SynthesizeRequest { encoding: 9, ..of(&model, "1", 1) }, "encoding"),
         ] {
             assert_eq!(blamed(&speak(&fleet, request).await.err().unwrap()), field);

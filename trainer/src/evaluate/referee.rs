@@ -10,7 +10,7 @@ use crate::ops::Ops;
 use crate::ops::eager::Eager;
 use crate::optim::{AdamW, OptimiserConfig};
 use crate::random;
-use crate::sound::spectrum;
+use crate::sound::mel;
 use crate::store::Store;
 
 /// Mel bands.
@@ -145,59 +145,19 @@ fn disturbed(pictures: &Tensor) -> Tensor {
 
 /// Log-mel pictures, `[recordings, 1, 26, 32]`, mean 0 each.
 fn pictures<'a>(recordings: impl Iterator<Item = &'a [f32]>) -> Tensor {
-    let bank = mel_bank();
     let one = |samples: &[f32]| {
         let peak = samples.iter().fold(1e-4f32, |m, x| m.max(x.abs()));
         let samples: Vec<f32> = samples.iter().map(|x| x / peak).collect();
-        let mel = (spectrum::power(&samples, 200, 80).matmul(&bank) + 1e-5).log();
+        let mel = mel::logarithms(&samples, 80, BANDS);
         let picture = mel.tr().unsqueeze(0).upsample_linear1d([TIMES], true, None);
         (&picture - picture.mean(Kind::Float)) / 4.0
     };
     Tensor::stack(&recordings.map(one).collect::<Vec<_>>(), 0)
 }
 
-/// Triangles at even distances in mel from 60 Hz to 4 kHz, `[129, 26]`.
-fn mel_bank() -> Tensor {
-    const RATE: f64 = crate::data::digits::SAMPLE_RATE as f64;
-    let mel = |hertz: f64| 2595.0 * (1.0 + hertz / 700.0).log10();
-    let hertz = |mel: f64| 700.0 * (10f64.powf(mel / 2595.0) - 1.0);
-    let (low, high) = (mel(60.0), mel(RATE / 2.0));
-    let place = |i: i64| {
-        let at = low + (high - low) * i as f64 / (BANDS + 1) as f64;
-        (hertz(at) / RATE * spectrum::POINTS as f64).floor()
-    };
-    let bins = spectrum::POINTS / 2 + 1;
-    let mut bank = vec![0f32; (bins * BANDS) as usize];
-    for band in 0..BANDS {
-        let start = place(band);
-        // Low bands are narrower than a bin: each gets one at least.
-        let top = place(band + 1).max(start + 1.0);
-        let end = place(band + 2).max(start + 2.0).max(top + 1.0);
-        for bin in 0..bins {
-            let at = bin as f64;
-            let height = ((at - start) / (top - start)).min((end - at) / (end - top)).max(0.0);
-            bank[(bin * BANDS + band) as usize] = height as f32;
-        }
-    }
-    Tensor::from_slice(&bank).reshape([bins, BANDS])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::eager::to_vec;
-
-    #[test]
-    fn every_band_has_a_bin_and_bands_rise() {
-        let bank = mel_bank();
-        let bank: Vec<Vec<f32>> = (0..BANDS).map(|b| to_vec(&bank.select(1, b))).collect();
-        let centre = |band: &Vec<f32>| {
-            let weight: f32 = band.iter().sum();
-            band.iter().enumerate().map(|(i, w)| i as f32 * w).sum::<f32>() / weight
-        };
-        assert!(bank.iter().all(|band| band.iter().any(|w| *w > 0.5)));
-        assert!(bank.windows(2).all(|pair| centre(&pair[0]) < centre(&pair[1])));
-    }
 
     #[test]
     fn loudness_does_not_change_what_is_heard() {

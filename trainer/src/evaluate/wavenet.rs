@@ -2,6 +2,7 @@
 //! beside a codec that adapts; and what the graph says when it speaks freely, judged by a referee that learned
 //! from real recordings only.
 
+mod planner;
 pub mod voice;
 
 use std::path::Path;
@@ -152,8 +153,10 @@ pub(super) fn evaluate(
         ),
         figures,
         notes: vec![
-            "bits_per_sample: the network is told digit, speaker and duration, about 10 bits a recording; the \
-             codec is recursive least squares over 16 samples, tuned on the train split"
+            "bits_per_sample: the network is told digit, speaker and duration, about 10 bits a recording; what \
+             tells it a recording's spectrum counts (the divergence of those numbers from the normal distribution \
+             that they are drawn from when it speaks), so that this is a bound on what the samples cost; the codec \
+             is recursive least squares over 16 samples, tuned on the train split"
                 .into(),
             format!(
                 "bits_per_sample_of_16_bits: without the {coarse} recordings whose samples are all multiples of 256; \

@@ -1,21 +1,28 @@
-//! Training the [`Wavenet`] on spoken digits: whole recordings from their start, each sample from those before
-//! it, the digit, the speaker and how far the word is.
+//! Training a [`Voice`] on spoken digits. Its WaveNet learns whole recordings from their start: each sample from those
+//! before it, the digit, the speaker, how far the word is, and the recording's plan. Its planner learns beside it
+//! from the recordings' spectra; what the plan is good for to the WaveNet does not change it.
+//!
+//! A plan is made from numbers that are drawn, in training from what the planner's encoder says of the recording.
+//! So the bits of the samples and those of the numbers together bound what a recording costs without a plan.
 
 use std::path::Path;
 
 use atelier_package::{Audio, Manifest, Speaker};
-use atelier_transforms::speech::{Condition, Draw, FRAME, MuLaw, Said, duration};
+use atelier_transforms::speech::{Condition, Draw, FRAME, MuLaw, Plan, Said, duration};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Reduction, Tensor};
 
+use super::vae::divergence;
 use super::{Loss, Recipe, RecipeConfig};
 use crate::data::DataError;
 use crate::data::digits::{Clip, DIGITS, Recordings, SAMPLE_RATE};
 use crate::graphs::Exportable;
-use crate::nets::wavenet::{Wavenet, WavenetConfig};
-use crate::ops::eager::Precision;
+use crate::nets::speech_planner::{SIDE, SpeechPlannerConfig};
+use crate::nets::voice::Voice;
+use crate::nets::wavenet::WavenetConfig;
+use crate::ops::eager::{Eager, Precision, to_vec};
 use crate::random;
-use crate::sound::{spectrum, wav};
+use crate::sound::{mel, spectrum, wav};
 use crate::store::Store;
 use crate::streams::{self, Conventions, OnTorch, Utterance};
 
@@ -34,8 +41,10 @@ const QUANTILES: usize = 19;
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct WavenetRecipeConfig {
-    /// Size of the network.
+    /// Size of the network that says words.
     pub network: WavenetConfig,
+    /// Size of the one that plans them.
+    pub planner: SpeechPlannerConfig,
     /// Recordings of more seconds are left out of training.
     pub longest: f64,
     /// Chance that a sample that is looked at is moved by up to 3 levels, so that the network learns to go on
@@ -48,6 +57,7 @@ pub struct WavenetRecipeConfig {
 impl WavenetRecipeConfig {
     pub(super) fn validate(&self) -> Result<(), String> {
         self.network.validate()?;
+        self.planner.validate()?;
         for (name, value) in [("jitter", self.jitter), ("untold", self.untold)] {
             if !(0.0..1.0).contains(&value) {
                 return Err(format!("family.{name} is {value}, it must lie in [0, 1)"));
@@ -65,6 +75,7 @@ impl WavenetRecipeConfig {
 struct Spoken {
     said: Said,
     tokens: Vec<i64>,
+    spectrum: Tensor,
 }
 
 /// A batch of recordings, time first.
@@ -84,7 +95,7 @@ pub struct WavenetRecipe {
     batch: usize,
     precision: Precision,
     store: Store,
-    network: Wavenet,
+    voice: Voice,
     law: MuLaw,
     condition: Condition,
     data: Recordings,
@@ -105,11 +116,16 @@ impl WavenetRecipe {
         let law = MuLaw::new(config.network.levels);
         let condition = Condition::new(DIGITS, data.speakers.len(), SAMPLE_RATE);
         let mut store = Store::new(common.seed, device);
-        let network = Wavenet::new(&mut store, &config.network, condition.width());
+        let voice = Voice::new(&mut store, &config.network, &config.planner, &condition);
         let longest = (config.longest * f64::from(SAMPLE_RATE)) as usize;
         let spoken = |clips: &[Clip]| -> Vec<Spoken> {
             let clips = clips.iter().filter(|clip| clip.samples.len() <= longest);
-            clips.map(|clip| Spoken { said: clip.said, tokens: data.tokens(clip, &law) }).collect()
+            let spoken = |clip: &Clip| {
+                let tokens = data.tokens(clip, &law);
+                let spectrum = spectrum_of(&tokens, &law);
+                Spoken { said: clip.said, tokens, spectrum }
+            };
+            clips.map(spoken).collect()
         };
         let (train, mut validation) = (spoken(&data.train), spoken(&data.validation));
         for (part, name) in [(&train, "training"), (&validation, "validation")] {
@@ -127,7 +143,7 @@ impl WavenetRecipe {
             batch: common.batch.min(train.len()).max(1),
             precision: common.precision,
             store,
-            network,
+            voice,
             law,
             condition,
             data,
@@ -182,7 +198,7 @@ impl WavenetRecipe {
         self.epoch.as_ref().and_then(|(_, batches)| batches.get(at)).cloned().unwrap_or_default()
     }
 
-    fn assemble(&self, clips: &[&Spoken]) -> Batch {
+    fn assemble(&self, clips: &[&Spoken], plans: &[Plan]) -> Batch {
         let longest = clips.iter().map(|clip| clip.tokens.len()).max().unwrap_or(0);
         let frames = longest.div_ceil(FRAME).max(1);
         let (time, batch) = ((frames * FRAME) as i64, clips.len() as i64);
@@ -195,18 +211,37 @@ impl WavenetRecipe {
                 targets.push(clip.tokens.get(t).copied().unwrap_or(NOTHING));
             }
         }
-        let row = |frame: usize, clip: &Spoken| {
-            self.condition.row(Some(clip.said), frame * FRAME, clip.tokens.len())
+        let utterance = |(clip, plan): (&&Spoken, &Plan)| Utterance {
+            said: clip.said,
+            total: clip.tokens.len(),
+            plan: plan.clone(),
         };
-        let condition: Vec<f32> =
-            (0..frames).flat_map(|f| clips.iter().flat_map(move |clip| row(f, clip))).collect();
+        let utterances: Vec<Utterance> = clips.iter().zip(plans).map(utterance).collect();
+        let rows = |f: usize| utterances.iter().flat_map(move |u| u.row(&self.condition, f * FRAME));
+        let condition: Vec<f32> = (0..frames).flat_map(rows).collect();
         let device = self.store.device();
-        let shape = [frames as i64, batch, self.condition.width() as i64];
+        let shape = [frames as i64, batch, Voice::told(&self.condition) as i64];
         Batch {
             tokens: Tensor::from_slice(&tokens).reshape([time, batch]).to_device(device),
             targets: Tensor::from_slice(&targets).reshape([time, batch]).to_device(device),
             condition: Tensor::from_slice(&condition).reshape(shape).to_device(device),
         }
+    }
+
+    /// Plans of recordings, by numbers drawn from what the encoder says of each.
+    fn plan(&self, clips: &[&Spoken]) -> Planned {
+        let ops = &mut Eager::exact();
+        let device = self.store.device();
+        let spectra: Vec<&Tensor> = clips.iter().map(|clip| &clip.spectrum).collect();
+        let spectra = Tensor::stack(&spectra, 0).to_device(device);
+        let words: Vec<f32> =
+            clips.iter().flat_map(|clip| self.condition.word(clip.said, clip.tokens.len())).collect();
+        let words = Tensor::from_slice(&words).reshape([clips.len() as i64, -1]).to_device(device);
+        let (mean, log_variance) = self.voice.planner.encode(ops, &spectra, &words);
+        let code = &mean + (&log_variance * 0.5).exp() * mean.randn_like();
+        let plan = self.voice.planner.decode(ops, &code, &words);
+        let error = (&plan - spectra).square().mean(Kind::Float);
+        Planned { plans: plans_of(&plan), error, divergence: divergence(&mean, &log_variance) }
     }
 
     /// Moves some samples by up to 3 levels, and hides word and voice of some recordings.
@@ -220,6 +255,34 @@ impl WavenetRecipe {
         let mut said = batch.condition.narrow(2, 0, (DIGITS + self.data.speakers.len()) as i64);
         let _ = said.g_mul_(&told.to_kind(Kind::Float));
     }
+}
+
+/// Plans of some recordings.
+struct Planned {
+    plans: Vec<Plan>,
+    /// The mean square of what they miss of the spectra.
+    error: Tensor,
+    /// Nats of the numbers that stand for a recording, a mean.
+    divergence: Tensor,
+}
+
+impl Planned {
+    /// Nats that a number of a spectrum costs, where the deviation of what is missed is the best there is
+    /// (Rybkin, Daniilidis and Levine 2021).
+    fn nats(&self) -> Tensor {
+        self.error.log() * 0.5 + &self.divergence / (SIDE * SIDE) as f64
+    }
+}
+
+/// Of what a planner gives.
+fn plans_of(plan: &Tensor) -> Vec<Plan> {
+    to_vec(&plan.detach()).chunks_exact(SIDE * SIDE).map(|values| Plan::new(SIDE, values.to_vec())).collect()
+}
+
+/// The spectrum of a recording, `[SIDE, SIDE]`, as a planner knows it: most numbers lie in [-2, 2].
+pub(crate) fn spectrum_of(tokens: &[i64], law: &MuLaw) -> Tensor {
+    let samples: Vec<f32> = tokens.iter().map(|&token| law.decode(token as usize)).collect();
+    (mel::at_moments(&samples, SIDE as i64, SIDE as i64) + 4.0) / 4.0
 }
 
 /// Nats of the targets: their mean, or their sum.
@@ -236,7 +299,7 @@ fn nats(logits: &Tensor, targets: &Tensor, reduction: Reduction) -> Tensor {
 
 impl Recipe for WavenetRecipe {
     fn network(&self) -> &dyn Exportable {
-        &self.network
+        &self.voice
     }
 
     fn complete(&mut self, manifest: &mut Manifest) {
@@ -258,26 +321,33 @@ impl Recipe for WavenetRecipe {
     fn loss(&mut self, step: u64, _turn: usize) -> Loss {
         let chosen = self.chosen(step);
         let clips: Vec<&Spoken> = chosen.iter().map(|&i| &self.train[i]).collect();
-        let mut batch = self.assemble(&clips);
+        let planned = self.plan(&clips);
+        let mut batch = self.assemble(&clips, &planned.plans);
         self.disturb(&mut batch);
-        let logits = self.network.sequence(&batch.tokens, &batch.condition, self.precision);
-        let total = nats(&logits, &batch.targets, Reduction::Mean);
-        let bits = total.detach() / std::f64::consts::LN_2;
-        Loss { total, parts: vec![("bits", bits)] }
+        let logits = self.voice.wavenet.sequence(&batch.tokens, &batch.condition, self.precision);
+        let nats = nats(&logits, &batch.targets, Reduction::Mean);
+        let bits = nats.detach() / std::f64::consts::LN_2;
+        let error = planned.error.detach();
+        Loss { total: nats + planned.nats(), parts: vec![("bits", bits), ("plan_error", error)] }
     }
 
     fn validate(&mut self) -> Vec<(&'static str, f64)> {
         let clips: Vec<&Spoken> = self.validation.iter().collect();
-        let (mut sum, mut count) = (0.0, 0);
+        let (mut sum, mut count, mut error, mut divergence) = (0.0, 0, 0.0, 0.0);
         tch::no_grad(|| {
-            for clips in clips.chunks(self.batch) {
-                let batch = self.assemble(clips);
-                let logits = self.network.sequence(&batch.tokens, &batch.condition, Precision::F32);
+            for part in clips.chunks(self.batch) {
+                let planned = self.plan(part);
+                let batch = self.assemble(part, &planned.plans);
+                let logits = self.voice.wavenet.sequence(&batch.tokens, &batch.condition, Precision::F32);
                 sum += nats(&logits, &batch.targets, Reduction::Sum).double_value(&[]);
-                count += clips.iter().map(|clip| clip.tokens.len()).sum::<usize>();
+                count += part.iter().map(|clip| clip.tokens.len()).sum::<usize>();
+                error += planned.error.double_value(&[]) * part.len() as f64;
+                divergence += planned.divergence.double_value(&[]) * part.len() as f64;
             }
         });
-        vec![("bits", sum / std::f64::consts::LN_2 / count.max(1) as f64)]
+        let bits = (sum + divergence) / std::f64::consts::LN_2 / count.max(1) as f64;
+        let clips = clips.len().max(1) as f64;
+        vec![("bits", bits), ("plan_error", error / clips), ("plan_nats", divergence / clips)]
     }
 
     /// All digits, each by another speaker, one after the other.
@@ -287,15 +357,21 @@ impl Recipe for WavenetRecipe {
         let utterances: Vec<Utterance> = (0..DIGITS)
             .map(|digit| {
                 let speaker = digit % audio.speakers.len();
-                let total = duration::draw(&audio.speakers[speaker].durations[digit], 0.5);
-                Utterance { said: Said { digit, speaker }, total }
+                let (said, total) =
+                    (Said { digit, speaker }, duration::draw(&audio.speakers[speaker].durations[digit], 0.5));
+                let noise: Vec<f32> =
+                    random::normals(&mut rng, self.voice.planner.code()).map(|x| x as f32).collect();
+                let row = |x: Vec<f32>| Tensor::from_slice(&x).unsqueeze(0).to_device(self.store.device());
+                let (noise, word) = (row(noise), row(self.condition.word(said, total)));
+                let plan = tch::no_grad(|| self.voice.planner.decode(&mut Eager::exact(), &noise, &word));
+                Utterance { said, total, plan: plans_of(&plan).pop().unwrap_or_default() }
             })
             .collect();
-        let delays = self.network.config().delays();
+        let delays = self.voice.wavenet.config().delays();
         let conventions = Conventions {
             condition: self.condition,
             delays: &delays,
-            width: self.network.config().width,
+            width: self.voice.wavenet.config().width,
             silence: self.law.silence() as i64,
         };
         let mut spoken: Vec<Vec<f32>> = vec![Vec::new(); utterances.len()];
@@ -305,7 +381,7 @@ impl Recipe for WavenetRecipe {
             spoken[which].push(self.law.decode(token));
             token as i64
         };
-        streams::run(&mut OnTorch(&self.network), &conventions, &utterances, &mut next)?;
+        streams::run(&mut OnTorch(&self.voice.wavenet), &conventions, &utterances, &mut next)?;
         let pause = vec![0.0; SAMPLE_RATE as usize / 10];
         let samples: Vec<f32> = spoken.into_iter().flat_map(|s| [s, pause.clone()].concat()).collect();
         wav::write(&directory.join(format!("{step:07}.wav")), &samples, SAMPLE_RATE)?;

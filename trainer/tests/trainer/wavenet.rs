@@ -1,12 +1,14 @@
-//! The WaveNet: its two forms, what it looks at, and the graph that is made of it.
+//! The WaveNet: its two forms, what it looks at, and the graph that is made of it; and what plans its words.
 
 use atelier_trainer::graphs::Exportable;
+use atelier_trainer::nets::speech_planner::{SIDE, SpeechPlannerConfig};
+use atelier_trainer::nets::voice::Voice;
 use atelier_trainer::nets::wavenet::{Wavenet, WavenetConfig};
 use atelier_trainer::onnx::proto::ModelProto;
 use atelier_trainer::ops::eager::{Precision, to_vec};
 use atelier_trainer::store::Store;
 use atelier_trainer::streams::{self, Conventions, OnRuntime, OnTorch, Step, Utterance};
-use atelier_transforms::speech::{Condition, FRAME, Said};
+use atelier_transforms::speech::{Condition, FRAME, Plan, Said};
 use prost::Message;
 use tch::{Device, Kind, Tensor};
 
@@ -15,11 +17,15 @@ use crate::support::runtime;
 /// What every stream begins after.
 const SILENCE: i64 = 8;
 const CONDITION: fn() -> Condition = || Condition::new(10, 2, 8000);
+/// Bands of plans.
+const BANDS: usize = 2;
+
+const SMALL: WavenetConfig =
+    WavenetConfig { levels: 16, width: 6, skip: 10, cycle: 3, cycles: 2, condition: 9 };
 
 fn small() -> (Store, Wavenet) {
-    let config = WavenetConfig { levels: 16, width: 6, skip: 10, cycle: 3, cycles: 2, condition: 9 };
     let mut store = Store::new(7, Device::Cpu);
-    let network = Wavenet::new(&mut store, &config, CONDITION().width());
+    let network = Wavenet::new(&mut store, &SMALL, CONDITION().width() + BANDS);
     (store, network)
 }
 
@@ -27,13 +33,15 @@ fn small() -> (Store, Wavenet) {
 fn speech() -> (Vec<i64>, Vec<Utterance>, Tensor, Tensor) {
     let frames = 3;
     let totals = [frames * FRAME, 2 * FRAME + 7];
-    let utterances: Vec<Utterance> =
-        (0..2).map(|i| Utterance { said: Said { digit: 3 + i, speaker: i }, total: totals[i] }).collect();
+    let utterance = |i: usize| Utterance {
+        said: Said { digit: 3 + i, speaker: i },
+        total: totals[i],
+        plan: Plan::new(BANDS, (0..5 * BANDS).map(|k| (i + k) as f32 / 3.0 - 1.0).collect()),
+    };
+    let utterances: Vec<Utterance> = (0..2).map(utterance).collect();
     let token = |i: usize| if i < 2 { SILENCE } else { ((i * i + 5 * i) % 16) as i64 };
     let tokens: Vec<i64> = (0..2 * frames * FRAME).map(token).collect();
-    let rows = |frame: usize| {
-        utterances.iter().flat_map(move |u| CONDITION().row(Some(u.said), frame * FRAME, u.total))
-    };
+    let rows = |frame: usize| utterances.iter().flat_map(move |u| u.row(&CONDITION(), frame * FRAME));
     let condition: Vec<f32> = (0..frames).flat_map(rows).collect();
     let inputs = Tensor::from_slice(&tokens).reshape([(frames * FRAME) as i64, 2]);
     let condition = Tensor::from_slice(&condition).reshape([frames as i64, 2, -1]);
@@ -128,4 +136,39 @@ fn what_is_said_is_heard() {
     let run = |condition: &Tensor| tch::no_grad(|| network.sequence(&inputs, condition, Precision::F32));
     let differs = (run(&condition) - run(&other)).abs().max().double_value(&[]);
     assert!(differs > 1e-3, "{differs}");
+}
+
+#[test]
+fn what_is_planned_for_a_frame_is_heard_from_there_on() {
+    let (_store, network) = small();
+    let (_, _, inputs, condition) = speech();
+    let changed = condition.copy();
+    let _ = changed.get(1).get(0).narrow(0, CONDITION().width() as i64, BANDS as i64).fill_(-3.0);
+    let run = |condition: &Tensor| tch::no_grad(|| network.sequence(&inputs, condition, Precision::F32));
+    let differs = (run(&condition) - run(&changed)).abs().amax([1i64, 2].as_slice(), false);
+    assert_eq!(differs.narrow(0, 0, FRAME as i64).max().double_value(&[]), 0.0);
+    let after = differs.narrow(0, FRAME as i64, FRAME as i64).max().double_value(&[]);
+    assert!(after > 1e-4, "{after}");
+}
+
+#[test]
+fn a_voice_is_three_graphs_and_its_planner_is_told_the_word() {
+    let mut store = Store::new(7, Device::Cpu);
+    let planner = SpeechPlannerConfig { width: 4, hidden: 12, code: 5 };
+    let voice = Voice::new(&mut store, &SMALL, &planner, &CONDITION());
+    let plans = voice.plans();
+    assert_eq!(plans.iter().map(|plan| plan.name).collect::<Vec<_>>(), ["step", "planner", "encoder"]);
+    let named = |name: &str| plans.iter().find(|plan| plan.name == name).unwrap();
+    let words: Vec<f32> =
+        [0, 1].iter().flat_map(|&speaker| CONDITION().word(Said { digit: 3, speaker }, 3000)).collect();
+    let words = Tensor::from_slice(&words).reshape([2, CONDITION().word_width() as i64]);
+    let noise = Tensor::ones([2, 5], (Kind::Float, Device::Cpu));
+    let plan = voice.eager(named("planner"), &[words.shallow_clone(), noise]).remove(0);
+    assert_eq!(plan.size(), [2, SIDE as i64, SIDE as i64]);
+    assert!((plan.get(0) - plan.get(1)).abs().max().double_value(&[]) > 1e-3, "two voices, one plan");
+    let read = voice.eager(named("encoder"), &[words, plan]);
+    assert_eq!((read[0].size(), read[1].size()), (vec![2, 5], vec![2, 5]));
+    assert!(
+        Exportable::delays(&voice, "step").len() == 1 && Exportable::delays(&voice, "planner").is_empty()
+    );
 }

@@ -1,5 +1,5 @@
-//! The audio service over the real engine, serving a little network that says 0 and 7 in the voices of ann,
-//! bob, and one who falls into noise.
+//! The audio service over the real engine, serving little networks that say 0 and 7 in the voices of ann, bob, and one
+//! who falls into noise.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,6 +9,7 @@
 )]
 
 mod listing;
+mod planning;
 mod refusals;
 mod synthesize;
 

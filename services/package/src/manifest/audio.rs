@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::Manifest;
 use super::spec::{Dim, TensorSpec};
+use super::{GraphSpec, Manifest};
 use crate::error::FieldError;
 use crate::name::shorten;
 use crate::tensor::Dtype;
@@ -174,6 +174,41 @@ pub(super) fn wavenet(manifest: &Manifest) -> Result<(), FieldError> {
     }
     if graph.delays.is_empty() && graph.state.is_empty() {
         return wrong("delay", "there must be delay lines, or the model would forget each sample".into());
+    }
+    manifest.graph("planner").map_or(Ok(()), |graph| planner(graph, digits + speakers + 1))
+}
+
+/// Whether a graph that plans words of so many numbers can be given what it takes, and gives a plan.
+fn planner(graph: &GraphSpec, word: usize) -> Result<(), FieldError> {
+    let wrong =
+        |place: &str, message: String| Err(FieldError::new(format!("graph.planner.{place}"), message));
+    let fixed = |spec: &TensorSpec, dims: usize| {
+        let (first, rest) = spec.shape.split_first()?;
+        let right = spec.dtype == Dtype::F32 && first.is_batch() && rest.len() == dims;
+        let rest = rest.iter().map(|dim| if let Dim::Fixed(n @ 1..) = dim { Some(*n) } else { None });
+        rest.collect::<Option<Vec<usize>>>().filter(|_| right)
+    };
+    for name in ["word", "noise"] {
+        if graph.input(name).is_none() {
+            return wrong("inputs", format!("there must be one named {name}"));
+        }
+    }
+    for spec in &graph.inputs {
+        let place = format!("inputs.{}", spec.name);
+        match (spec.name.as_str(), fixed(spec, 1)) {
+            ("word", Some(dims)) if dims == [word] => {}
+            ("word", _) => {
+                let message =
+                    format!("must be f32 [batch, {word}]: one for each digit and speaker, and the duration");
+                return wrong(&place, message);
+            }
+            ("noise", Some(_)) => {}
+            ("noise", None) => return wrong(&place, "must be f32 [batch, N]".into()),
+            _ => return wrong(&place, "is neither word nor noise: nobody would give it".into()),
+        }
+    }
+    if graph.output("plan").and_then(|spec| fixed(spec, 2)).is_none() {
+        return wrong("outputs.plan", "must be there, f32 [batch, moments, bands]".into());
     }
     Ok(())
 }

@@ -33,7 +33,10 @@ pub enum Kind {
     CharRnn,
     /// Speech, a sample at a time: `step` (`token` i64 `[batch]`, `condition` f32 `[batch, K]`, delay lines in
     /// -> `logits` f32 `[batch, levels]`, delay lines out) with its `[[graph.delay]]`, and `[audio]`. The
-    /// condition is a one-hot digit, a one-hot speaker, and how far the digit is, in the order of `[audio]`.
+    /// condition is a one-hot digit, a one-hot speaker, and how far the digit is, in the order of `[audio]`. It may
+    /// also have a graph `planner` (`word` f32 `[batch, W]`: digit, speaker and duration, `noise` f32 `[batch, N]`
+    /// from a standard normal distribution -> `plan` f32 `[batch, moments, bands]`): then the condition ends with
+    /// what is planned for that moment, a number for each band.
     Wavenet,
     /// New images: `generator` (`z` f32 `[batch, D]`, drawn from a standard normal distribution -> `image` of
     /// fixed size, grey or colour). It may also take `class`, i64 `[batch]` with range `[0, N-1]`, and then

@@ -41,35 +41,51 @@ impl Condition {
     /// Numbers in a row.
     #[must_use]
     pub fn width(&self) -> usize {
-        self.digits + self.speakers + PROGRESS
+        self.said_width() + PROGRESS
     }
 
     /// The row of sample `at` (from 0) of a word that takes `total` samples. `None` says nothing of word and
     /// voice, which a network that learned to do without may be asked for.
     #[must_use]
     pub fn row(&self, said: Option<Said>, at: usize, total: usize) -> Vec<f32> {
-        let mut row = vec![0.0; self.width()];
-        if let Some(Said { digit, speaker }) = said {
-            for (place, count, start) in [(digit, self.digits, 0), (speaker, self.speakers, self.digits)] {
-                if place < count {
-                    row[start + place] = 1.0;
-                }
-            }
-        }
+        let mut row = self.said(said);
         let (at, total) = ((at / FRAME * FRAME) as f64, total.max(1) as f64);
         let part = (at / total).min(1.0);
-        let moment = MOMENT * f64::from(self.sample_rate);
-        let logarithm = |samples: f64| (samples.max(0.0) / moment).ln_1p() / 4.0;
-        let turns = (1..=4).flat_map(|k| {
+        row.extend([part as f32, logarithm(at, self.sample_rate), logarithm(total - at, self.sample_rate)]);
+        for k in 1..=4 {
             let angle = f64::from(k) * std::f64::consts::PI * part;
-            [angle.sin(), angle.cos()]
-        });
-        let progress = [part, logarithm(at), logarithm(total - at)].into_iter().chain(turns);
-        for (slot, number) in row[self.digits + self.speakers..].iter_mut().zip(progress) {
-            *slot = number as f32;
+            row.extend([angle.sin() as f32, angle.cos() as f32]);
         }
         row
     }
+
+    /// Numbers of digit and speaker, with which a row begins.
+    #[must_use]
+    pub fn said_width(&self) -> usize {
+        self.digits + self.speakers
+    }
+
+    /// A one-hot digit and a one-hot speaker; zeros where nothing is said.
+    pub(super) fn said(&self, said: Option<Said>) -> Vec<f32> {
+        let mut numbers = vec![0.0; self.said_width()];
+        if let Some(Said { digit, speaker }) = said {
+            for (place, count, start) in [(digit, self.digits, 0), (speaker, self.speakers, self.digits)] {
+                if place < count {
+                    numbers[start + place] = 1.0;
+                }
+            }
+        }
+        numbers
+    }
+
+    pub(super) fn sample_rate(&self) -> u32 {
+        self.sample_rate
+    }
+}
+
+/// `ln(1 + seconds / 0.05) / 4` of so many samples, 0 for none.
+pub(super) fn logarithm(samples: f64, sample_rate: u32) -> f32 {
+    ((samples.max(0.0) / (MOMENT * f64::from(sample_rate))).ln_1p() / 4.0) as f32
 }
 
 #[cfg(test)]

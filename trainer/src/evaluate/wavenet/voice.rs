@@ -1,21 +1,27 @@
-//! A package's voice: its step graph, with what comes before and after.
+//! A package's voice: its planner and its step graph, with what comes before and after.
 
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use atelier_package::{Audio, Package};
-use atelier_transforms::speech::{Condition, Draw, Guard, MuLaw, Said, duration};
-
+use atelier_transforms::speech::{Condition, Draw, Guard, MuLaw, Plan, Said, duration};
 use rand_chacha::ChaCha8Rng;
+
+use super::planner::Planner;
 
 use crate::data::digits::{Clip, SAMPLE_RATE};
 use crate::evaluate::session;
+use crate::nets::speech_planner::SIDE;
 use crate::onnx_runtime::OnnxRuntime;
+use crate::ops::eager::to_vec;
 use crate::random;
+use crate::recipe::wavenet::spectrum_of;
 use crate::streams::{self, Conventions, OnRuntime, Utterance};
 
 /// Streams that run side by side: enough to fill a core, few enough for their pasts to stay in its cache.
 const ABREAST: usize = 100;
+/// Of the random numbers that plans of recordings are made from.
+const READING: u64 = 1;
 /// Samples whose computation is timed.
 const TIMED: usize = 500;
 
@@ -27,9 +33,11 @@ pub struct Spoken {
     pub cut: f64,
 }
 
-/// A package's step graph on ONNX Runtime.
+/// A package's graphs on ONNX Runtime.
 pub struct Voice {
     graph: OnRuntime,
+    planner: Planner,
+    condition: Condition,
     audio: Audio,
     law: MuLaw,
 }
@@ -47,7 +55,15 @@ impl Voice {
         let (_, width) = lines.taps_and_width(spec).context("the delay lines do not fit their graph")?;
         let session = session(package, runtime, "step")?;
         let law = MuLaw::new(audio.levels);
-        Ok(Self { graph: OnRuntime { session, delays: lines.delays.clone(), width }, audio, law })
+        let condition = Condition::new(audio.digits.len(), audio.speakers.len(), audio.sample_rate);
+        let planner = Planner::open(package, runtime, condition)?;
+        Ok(Self {
+            graph: OnRuntime { session, delays: lines.delays.clone(), width },
+            planner,
+            condition,
+            audio,
+            law,
+        })
     }
 
     /// Levels and samples.
@@ -75,9 +91,8 @@ impl Voice {
         next: &mut dyn FnMut(usize, usize, &[f32]) -> i64,
     ) -> anyhow::Result<()> {
         let delays = self.graph.delays.clone();
-        let (digits, speakers) = (self.audio.digits.len(), self.audio.speakers.len());
         let conventions = Conventions {
-            condition: Condition::new(digits, speakers, self.audio.sample_rate),
+            condition: self.condition,
             delays: &delays,
             width: self.graph.width,
             silence: self.law.silence() as i64,
@@ -86,21 +101,29 @@ impl Voice {
         let mut order: Vec<usize> = (0..utterances.len()).collect();
         order.sort_by_key(|&i| utterances[i].total);
         for places in order.chunks(ABREAST) {
-            let chosen: Vec<Utterance> = places.iter().map(|&i| utterances[i]).collect();
+            let chosen: Vec<Utterance> = places.iter().map(|&i| utterances[i].clone()).collect();
             let mut renamed = |which: usize, at: usize, row: &[f32]| next(places[which], at, row);
             streams::run(&mut self.graph, &conventions, &chosen, &mut renamed)?;
         }
         Ok(())
     }
 
-    /// What each recording costs in bits, told what is said, by whom, and how long it takes.
+    /// What each recording costs in bits, told what is said, by whom, and how long it takes: its samples, told its
+    /// plan, and the numbers that this is made from. A bound, and no less than what it costs without a plan.
     ///
     /// # Errors
     /// What the graph says.
     pub fn bits(&mut self, said: &[Said], tokens: &[Vec<i64>]) -> anyhow::Result<Vec<f64>> {
-        let utterances: Vec<Utterance> =
-            said.iter().zip(tokens).map(|(&said, t)| Utterance { said, total: t.len() }).collect();
-        let mut bits = vec![0.0; tokens.len()];
+        let (mut utterances, mut bits) = (Vec::new(), Vec::new());
+        for (i, (&said, tokens)) in said.iter().zip(tokens).enumerate() {
+            let mut noise = random::generator(&[random::VALIDATION, READING, i as u64]);
+            let mut utterance = Utterance { said, total: tokens.len(), plan: Plan::default() };
+            let spectrum = to_vec(&spectrum_of(tokens, &self.law));
+            let read = self.planner.read(&utterance, spectrum, &mut noise)?;
+            utterance.plan = read.plan;
+            utterances.push(utterance);
+            bits.push(read.bits);
+        }
         self.run(&utterances, &mut |which, at, logits| {
             let token = tokens[which][at];
             bits[which] += streams::bits(logits, token);
@@ -109,7 +132,7 @@ impl Voice {
         Ok(bits)
     }
 
-    /// Speaks as the service does: one utterance each, its duration drawn from the package's table, silent from
+    /// Speaks as the service does: one utterance each, its duration drawn from the package's table, planned, silent from
     /// where it runs away into noise. The n-th is the same whatever else is asked for.
     ///
     /// # Errors
@@ -126,7 +149,10 @@ impl Voice {
             let voice = self.audio.speakers.get(said.speaker).context("no such speaker")?;
             let table = voice.durations.get(said.digit).context("no such digit")?;
             let mut noise = random::generator(&[random::VALIDATION, i as u64]);
-            utterances.push(Utterance { said, total: duration::draw(table, random::unit(&mut noise)) });
+            let total = duration::draw(table, random::unit(&mut noise));
+            let mut utterance = Utterance { said, total, plan: Plan::default() };
+            utterance.plan = self.planner.draw(&utterance, &mut noise)?;
+            utterances.push(utterance);
             let guard = Guard::new(self.audio.sample_rate);
             speakers.push(Speaker { noise, guard, cut: false, samples: Vec::new() });
         }
@@ -154,7 +180,8 @@ impl Voice {
     /// What the graph says.
     pub fn real_time_factor(&mut self, voices: usize) -> anyhow::Result<f64> {
         let said = Said { digit: 0, speaker: 0 };
-        let utterances = vec![Utterance { said, total: TIMED }; voices];
+        let plan = Plan::new(SIDE, vec![0.0; SIDE]);
+        let utterances = vec![Utterance { said, total: TIMED, plan }; voices];
         let mut draw = Draw::new(1.0, self.law.levels());
         let mut best = f64::INFINITY;
         for _ in 0..8 {

@@ -32,6 +32,9 @@ pub(crate) struct Synthesize {
     /// 0 to 2; lower is clearer and duller, higher noisier [default: 0.95]
     #[arg(long, short, value_name = "T", allow_negative_numbers = true)]
     temperature: Option<f32>,
+    /// 0 to 1.5; how much the ways of saying a digit differ, of models that plan [default: 1]
+    #[arg(long, value_name = "V", allow_negative_numbers = true)]
+    variation: Option<f32>,
     /// The silence between two digits in milliseconds, 0 to 2000 [default: 100]
     #[arg(long, value_name = "MS")]
     pause_ms: Option<u32>,
@@ -115,6 +118,7 @@ impl Synthesize {
             temperature: self.temperature,
             pause_ms: self.pause_ms,
             encoding: self.encoding().into(),
+            variation: self.variation,
         }
     }
 
@@ -212,7 +216,7 @@ mod tests {
     #[test]
     fn every_option_reaches_the_request() {
         let line = ["3 1", "-s", "jackson", "--seed", "7", "-t", "0.5", "--pause-ms", "0"];
-        let more = ["--encoding", "pcm16", "-m", "digits@2", "-o", "a.wav"];
+        let more = ["--encoding", "pcm16", "-m", "digits@2", "-o", "a.wav", "--variation", "0.25"];
         let request = parse(&[&line[..], &more[..]].concat()).unwrap().request();
         let expected = SynthesizeRequest {
             model: "digits".into(),
@@ -223,6 +227,7 @@ mod tests {
             temperature: Some(0.5),
             pause_ms: Some(0),
             encoding: AudioEncoding::Pcm16.into(),
+            variation: Some(0.25),
         };
         assert_eq!(request, expected);
     }
