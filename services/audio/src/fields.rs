@@ -71,7 +71,7 @@ pub(crate) fn variation(value: Option<f32>, plans: bool) -> Result<f32, ServiceE
         Some(variation) if !(0.0..=1.5).contains(&variation) => {
             wrong(format!("is {variation}, but 0 to 1.5 is right (0: always the most usual way)"))
         }
-        value => Ok(value.unwrap_or(1.0)),
+        value => Ok(value.unwrap_or(0.5)),
     }
 }
 
@@ -158,10 +158,10 @@ mod tests {
         for v in [f32::NAN, -0.1, 1.6] {
             assert_eq!(field(variation(Some(v), true)), "variation", "{v}");
         }
-        assert_eq!((variation(Some(0.0), true), variation(None, true)), (Ok(0.0), Ok(1.0)));
+        assert_eq!((variation(Some(0.0), true), variation(None, true)), (Ok(0.0), Ok(0.5)));
         assert_eq!(
             (field(variation(Some(1.0), false)), variation(None, false)),
-            ("variation".into(), Ok(1.0))
+            ("variation".into(), Ok(0.5))
         );
         assert_eq!(field(pause(Some(2001), &audio())), "pause_ms");
         assert_eq!((pause(None, &audio()), pause(Some(0), &audio())), (Ok(800), Ok(0)));

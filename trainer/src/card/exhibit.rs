@@ -16,8 +16,7 @@ use crate::data::holes::Hole;
 use crate::evaluate::char_rnn::passages;
 use crate::evaluate::gan::Sampler;
 use crate::evaluate::inpaint::{holes, in_turn};
-use crate::evaluate::wavenet::TEMPERATURE;
-use crate::evaluate::wavenet::voice::Voice;
+use crate::evaluate::wavenet::voice::{Manner, Voice};
 use crate::evaluate::{face_sampler, plain, session, torch};
 use crate::onnx_runtime::{GraphSession, OnnxRuntime};
 use crate::picture::Grid;
@@ -157,7 +156,7 @@ fn spoken(package: &Package, runtime: &OnnxRuntime) -> anyhow::Result<Exhibit> {
     let said: Vec<Said> =
         (0..audio.digits.len()).map(|digit| Said { digit, speaker: digit % audio.speakers.len() }).collect();
     let pause = vec![0.0; audio.sample_rate as usize / 10];
-    let takes = Voice::open(package, runtime)?.speak(&said, TEMPERATURE)?;
+    let takes = Voice::open(package, runtime)?.speak(&said, Manner::USUAL)?;
     let samples: Vec<f32> = takes.takes.into_iter().flat_map(|(_, x)| [x, pause.clone()].concat()).collect();
     let digits: String = audio.digits.iter().collect();
     let caption = format!(

@@ -18,12 +18,12 @@ use super::referee::{Heard, Referee};
 use super::report::{Bound, Figure, Report};
 use crate::data::digits::{Clip, DIGITS, Recordings};
 use crate::onnx_runtime::OnnxRuntime;
-use voice::Voice;
+use voice::{Manner, Voice};
 
 /// Utterances of each digit by each speaker.
 const TAKES: usize = 20;
-/// What is drawn is drawn at the temperature that the service has when it is told none.
-pub(crate) const TEMPERATURE: f64 = 0.95;
+/// The variation that the planner learned with, tried beside the usual one.
+const FULL: f64 = 1.0;
 
 /// Bits a sample of some recordings: of all, of those of 16 bits, and by speaker.
 struct Bits {
@@ -99,7 +99,8 @@ pub(super) fn evaluate(
         .flat_map(|_| (0..DIGITS).flat_map(|digit| (0..known.len()).map(move |s| Said { digit, speaker: s })))
         .take(settings.limit.unwrap_or(usize::MAX))
         .collect();
-    let voice::Spoken { takes: spoken, cut } = voice.speak(&takes, TEMPERATURE)?;
+    let voice::Spoken { takes: spoken, cut } = voice.speak(&takes, Manner::USUAL)?;
+    let varied = voice.speak(&takes, Manner { variation: FULL, ..Manner::USUAL })?.takes;
     let referee = Referee::learn(&real_train, DIGITS, known.len());
     let hear = |sounds: &[(Said, Vec<f32>)]| referee.hear(sounds.iter().map(|(_, x)| x.as_slice()));
     let accuracy = |heard: &Heard, sounds: &[(Said, Vec<f32>)]| {
@@ -108,8 +109,11 @@ pub(super) fn evaluate(
     let (heard_test, heard_spoken) = (hear(&real_test), hear(&spoken));
     let (real_digits, real_speakers) = accuracy(&heard_test, &real_test);
     let (digits, speakers) = accuracy(&heard_spoken, &spoken);
+    let heard_varied = hear(&varied);
+    let (varied_digits, varied_speakers) = accuracy(&heard_varied, &varied);
     let reference = Moments::of(&heard_test.features);
     let distance = Moments::of(&heard_spoken.features).distance(&reference);
+    let varied_distance = Moments::of(&heard_varied.features).distance(&reference);
     let real_distance = Moments::of(&hear(&real_train).features).distance(&reference);
     let (sounding, real_sounding) = (voice::sounding(&spoken), voice::sounding(&real_test));
     let (broken, real_broken) = (voice::broken(&spoken), voice::broken(&real_test));
@@ -135,6 +139,9 @@ pub(super) fn evaluate(
         Figure::new("speaker_accuracy", speakers).beside(&[("real_test", real_speakers)]),
         Figure::new("referee_on_real_test", real_digits).levels(Bound::AtLeast(0.97), Bound::AtLeast(0.97)),
         Figure::new("frechet_distance", distance).beside(&[("real_train", real_distance)]),
+        Figure::new("digit_accuracy_with_full_variation", varied_digits),
+        Figure::new("speaker_accuracy_with_full_variation", varied_speakers),
+        Figure::new("frechet_distance_with_full_variation", varied_distance),
         Figure::new("seconds_that_sound", sounding).beside(&[("real_test", real_sounding)]),
         Figure::new("cut_short", cut),
         Figure::new("silent_or_clipped", broken).beside(&[("real_test", real_broken)]),
@@ -146,10 +153,11 @@ pub(super) fn evaluate(
         package: format!("{} {}", package.name(), package.version()),
         protocol: format!(
             "Free Spoken Digit Dataset, official test split, {} recordings, {} levels of mu-law, a fixed gain a \
-             speaker; {} utterances spoken at temperature {TEMPERATURE}",
+             speaker; {} utterances spoken at temperature {}",
             test.said.len(),
             audio.levels,
             spoken.len(),
+            Manner::USUAL.temperature,
         ),
         figures,
         notes: vec![
@@ -167,6 +175,11 @@ pub(super) fn evaluate(
              that learned from the real train split; frechet_distance: of its 64 features, from the real test \
              split"
                 .into(),
+            format!(
+                "with_full_variation: the random numbers of the plans multiplied by {FULL}, as when the planner \
+                 learned, and not by {} as everywhere else; that less is better heard was seen in this evaluation",
+                Manner::USUAL.variation
+            ),
             "silent_or_clipped: part of the recordings without sound, or with more than 1 % of their samples at \
              full scale"
                 .into(),

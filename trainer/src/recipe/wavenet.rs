@@ -5,6 +5,8 @@
 //! A plan is made from numbers that are drawn, in training from what the planner's encoder says of the recording.
 //! So the bits of the samples and those of the numbers together bound what a recording costs without a plan.
 
+mod planned;
+
 use std::path::Path;
 
 use atelier_package::{Audio, Manifest, Speaker};
@@ -12,19 +14,20 @@ use atelier_transforms::speech::{Condition, Draw, FRAME, MuLaw, Plan, Said, dura
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Reduction, Tensor};
 
-use super::vae::divergence;
 use super::{Loss, Recipe, RecipeConfig};
 use crate::data::DataError;
 use crate::data::digits::{Clip, DIGITS, Recordings, SAMPLE_RATE};
 use crate::graphs::Exportable;
-use crate::nets::speech_planner::{SIDE, SpeechPlannerConfig};
+use crate::nets::speech_planner::SpeechPlannerConfig;
 use crate::nets::voice::Voice;
 use crate::nets::wavenet::WavenetConfig;
-use crate::ops::eager::{Eager, Precision, to_vec};
+use crate::ops::eager::Precision;
 use crate::random;
-use crate::sound::{mel, spectrum, wav};
+use crate::sound::{spectrum, wav};
 use crate::store::Store;
 use crate::streams::{self, Conventions, OnTorch, Utterance};
+use planned::Planned;
+pub(crate) use planned::spectrum_of;
 
 /// Recordings of similar length are found among this many batches.
 const POOL: usize = 16;
@@ -228,20 +231,15 @@ impl WavenetRecipe {
         }
     }
 
-    /// Plans of recordings, by numbers drawn from what the encoder says of each.
+    /// Plans of recordings.
     fn plan(&self, clips: &[&Spoken]) -> Planned {
-        let ops = &mut Eager::exact();
         let device = self.store.device();
         let spectra: Vec<&Tensor> = clips.iter().map(|clip| &clip.spectrum).collect();
         let spectra = Tensor::stack(&spectra, 0).to_device(device);
         let words: Vec<f32> =
             clips.iter().flat_map(|clip| self.condition.word(clip.said, clip.tokens.len())).collect();
         let words = Tensor::from_slice(&words).reshape([clips.len() as i64, -1]).to_device(device);
-        let (mean, log_variance) = self.voice.planner.encode(ops, &spectra, &words);
-        let code = &mean + (&log_variance * 0.5).exp() * mean.randn_like();
-        let plan = self.voice.planner.decode(ops, &code, &words);
-        let error = (&plan - spectra).square().mean(Kind::Float);
-        Planned { plans: plans_of(&plan), error, divergence: divergence(&mean, &log_variance) }
+        Planned::of(&self.voice.planner, &spectra, &words)
     }
 
     /// Moves some samples by up to 3 levels, and hides word and voice of some recordings.
@@ -255,34 +253,6 @@ impl WavenetRecipe {
         let mut said = batch.condition.narrow(2, 0, (DIGITS + self.data.speakers.len()) as i64);
         let _ = said.g_mul_(&told.to_kind(Kind::Float));
     }
-}
-
-/// Plans of some recordings.
-struct Planned {
-    plans: Vec<Plan>,
-    /// The mean square of what they miss of the spectra.
-    error: Tensor,
-    /// Nats of the numbers that stand for a recording, a mean.
-    divergence: Tensor,
-}
-
-impl Planned {
-    /// Nats that a number of a spectrum costs, where the deviation of what is missed is the best there is
-    /// (Rybkin, Daniilidis and Levine 2021).
-    fn nats(&self) -> Tensor {
-        self.error.log() * 0.5 + &self.divergence / (SIDE * SIDE) as f64
-    }
-}
-
-/// Of what a planner gives.
-fn plans_of(plan: &Tensor) -> Vec<Plan> {
-    to_vec(&plan.detach()).chunks_exact(SIDE * SIDE).map(|values| Plan::new(SIDE, values.to_vec())).collect()
-}
-
-/// The spectrum of a recording, `[SIDE, SIDE]`, as a planner knows it: most numbers lie in [-2, 2].
-pub(crate) fn spectrum_of(tokens: &[i64], law: &MuLaw) -> Tensor {
-    let samples: Vec<f32> = tokens.iter().map(|&token| law.decode(token as usize)).collect();
-    (mel::at_moments(&samples, SIDE as i64, SIDE as i64) + 4.0) / 4.0
 }
 
 /// Nats of the targets: their mean, or their sum.
@@ -359,12 +329,11 @@ impl Recipe for WavenetRecipe {
                 let speaker = digit % audio.speakers.len();
                 let (said, total) =
                     (Said { digit, speaker }, duration::draw(&audio.speakers[speaker].durations[digit], 0.5));
-                let noise: Vec<f32> =
-                    random::normals(&mut rng, self.voice.planner.code()).map(|x| x as f32).collect();
-                let row = |x: Vec<f32>| Tensor::from_slice(&x).unsqueeze(0).to_device(self.store.device());
-                let (noise, word) = (row(noise), row(self.condition.word(said, total)));
-                let plan = tch::no_grad(|| self.voice.planner.decode(&mut Eager::exact(), &noise, &word));
-                Utterance { said, total, plan: plans_of(&plan).pop().unwrap_or_default() }
+                let planner = &self.voice.planner;
+                let noise = random::normals(&mut rng, planner.code()).map(|x| x as f32).collect();
+                let plan =
+                    planned::draw(planner, noise, self.condition.word(said, total), self.store.device());
+                Utterance { said, total, plan }
             })
             .collect();
         let delays = self.voice.wavenet.config().delays();

@@ -61,9 +61,14 @@ impl Planner {
         Ok(Plan::new(SIDE, values))
     }
 
-    /// A way of saying a word.
-    pub(super) fn draw<R: Rng>(&mut self, utterance: &Utterance, noise: &mut R) -> anyhow::Result<Plan> {
-        let code = random::normals(noise, self.code).map(|x| x as f32).collect();
+    /// A way of saying a word, more or less usual by what its random numbers are multiplied by.
+    pub(super) fn draw<R: Rng>(
+        &mut self,
+        utterance: &Utterance,
+        variation: f64,
+        noise: &mut R,
+    ) -> anyhow::Result<Plan> {
+        let code = random::normals(noise, self.code).map(|x| (variation * x) as f32).collect();
         self.decode(utterance, code)
     }
 

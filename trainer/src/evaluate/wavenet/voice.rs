@@ -25,6 +25,20 @@ const READING: u64 = 1;
 /// Samples whose computation is timed.
 const TIMED: usize = 500;
 
+/// How it is spoken.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// What logits are divided by.
+    pub temperature: f64,
+    /// What the random numbers of plans are multiplied by.
+    pub variation: f64,
+}
+
+impl Manner {
+    /// The service's, where it is told nothing.
+    pub const USUAL: Self = Self { temperature: 0.95, variation: 0.5 };
+}
+
 /// What was spoken.
 pub struct Spoken {
     /// Samples of each utterance.
@@ -137,7 +151,7 @@ impl Voice {
     ///
     /// # Errors
     /// What the graph says, or there is no such digit or speaker.
-    pub fn speak(&mut self, said: &[Said], temperature: f64) -> anyhow::Result<Spoken> {
+    pub fn speak(&mut self, said: &[Said], manner: Manner) -> anyhow::Result<Spoken> {
         struct Speaker {
             noise: ChaCha8Rng,
             guard: Guard,
@@ -151,13 +165,13 @@ impl Voice {
             let mut noise = random::generator(&[random::VALIDATION, i as u64]);
             let total = duration::draw(table, random::unit(&mut noise));
             let mut utterance = Utterance { said, total, plan: Plan::default() };
-            utterance.plan = self.planner.draw(&utterance, &mut noise)?;
+            utterance.plan = self.planner.draw(&utterance, manner.variation, &mut noise)?;
             utterances.push(utterance);
             let guard = Guard::new(self.audio.sample_rate);
             speakers.push(Speaker { noise, guard, cut: false, samples: Vec::new() });
         }
         let law = self.law.clone();
-        let mut draw = Draw::new(temperature, law.levels());
+        let mut draw = Draw::new(manner.temperature, law.levels());
         self.run(&utterances, &mut |which, _, logits| {
             let speaker = &mut speakers[which];
             let uniform = random::unit(&mut speaker.noise);
