@@ -140,7 +140,10 @@ fn what_is_said_is_heard() {
 
 #[test]
 fn what_is_planned_for_a_frame_is_heard_from_there_on() {
-    let (_store, network) = small();
+    // Enough units that some of them are not silent.
+    let config = WavenetConfig { condition: 48, ..SMALL };
+    let mut store = Store::new(7, Device::Cpu);
+    let network = Wavenet::new(&mut store, &config, CONDITION().width() + BANDS);
     let (_, _, inputs, condition) = speech();
     let changed = condition.copy();
     let _ = changed.get(1).get(0).narrow(0, CONDITION().width() as i64, BANDS as i64).fill_(-3.0);
