@@ -10,14 +10,12 @@ const WINDOW: i64 = 200;
 const FLOOR: f64 = 1e-5;
 
 /// Logarithms of the power in so many bands, `[frames, bands]`: a frame of 200 samples every `hop` samples.
-#[must_use]
 pub fn logarithms(samples: &[f32], hop: i64, bands: i64) -> Tensor {
     (spectrum::power(samples, WINDOW, hop).matmul(&bank(bands)) + FLOOR).log()
 }
 
 /// The same at so many moments, `[moments, bands]`: each in the middle of its share of the recording, however long
 /// that is.
-#[must_use]
 pub fn at_moments(samples: &[f32], moments: i64, bands: i64) -> Tensor {
     /// Frames are this many samples apart, and what lies between them on a straight line.
     const HOP: i64 = 40;
