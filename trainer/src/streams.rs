@@ -74,7 +74,8 @@ impl Step for OnRuntime {
     }
 }
 
-fn floats(tensor: &Plain) -> anyhow::Result<Vec<f32>> {
+/// The numbers of a tensor of floats.
+pub(crate) fn floats(tensor: &Plain) -> anyhow::Result<Vec<f32>> {
     tensor.as_f32().map(<[f32]>::to_vec).ok_or_else(|| anyhow::anyhow!("not f32"))
 }
 

@@ -3,6 +3,7 @@
 use atelier_chassis::ServiceError;
 use atelier_package::Audio;
 use atelier_proto::audio::v1::AudioEncoding;
+use atelier_transforms::speech::{TEMPERATURE, VARIATION};
 
 /// The most digits that are said at a time.
 const MAX_DIGITS: usize = 64;
@@ -50,7 +51,7 @@ pub(crate) fn speaker(name: &str, audio: &Audio) -> Result<usize, ServiceError> 
 
 /// What logits are divided by.
 pub(crate) fn temperature(value: Option<f32>) -> Result<f64, ServiceError> {
-    let temperature = value.unwrap_or(0.95);
+    let temperature = value.unwrap_or(TEMPERATURE);
     // NaN is in no range.
     match (0.0..=2.0).contains(&temperature) {
         true => Ok(f64::from(temperature)),
@@ -71,7 +72,7 @@ pub(crate) fn variation(value: Option<f32>, plans: bool) -> Result<f32, ServiceE
         Some(variation) if !(0.0..=1.5).contains(&variation) => {
             wrong(format!("is {variation}, but 0 to 1.5 is right (0: always the most usual way)"))
         }
-        value => Ok(value.unwrap_or(0.5)),
+        value => Ok(value.unwrap_or(VARIATION)),
     }
 }
 

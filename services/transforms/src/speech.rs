@@ -9,11 +9,13 @@ mod condition;
 mod draw;
 pub mod duration;
 mod guard;
+mod manner;
 mod mu_law;
 mod plan;
 
 pub use condition::{Condition, FRAME, PROGRESS, Said};
 pub use draw::Draw;
 pub use guard::{Guard, LIMIT};
+pub use manner::{TEMPERATURE, VARIATION};
 pub use mu_law::MuLaw;
 pub use plan::Plan;

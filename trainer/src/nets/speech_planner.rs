@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::image_decoder::ImageDecoder;
 use super::image_encoder::{ImageEncoder, ImageEncoderConfig};
+use super::vae::LOG_VARIANCE;
 use crate::graphs::{GraphPlan, Graphs};
 use crate::layers::Linear;
 use crate::ops::Ops;
@@ -48,9 +49,6 @@ impl SpeechPlannerConfig {
         Ok(())
     }
 }
-
-/// The log-variance of a code is kept within these bounds, so that none collapses to a point or explodes.
-const LOG_VARIANCE: (f32, f32) = (-8.0, 4.0);
 
 /// The network.
 pub struct SpeechPlanner {

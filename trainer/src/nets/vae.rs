@@ -74,7 +74,7 @@ impl VaeConfig {
 }
 
 /// The log-variance is kept within these bounds, so that no code collapses to a point or explodes.
-const LOG_VARIANCE: (f32, f32) = (-8.0, 4.0);
+pub(super) const LOG_VARIANCE: (f32, f32) = (-8.0, 4.0);
 
 /// A fully connected layer whose every unit has a gate: `(A x + a) * sigmoid(B x + b)`.
 struct Gated {

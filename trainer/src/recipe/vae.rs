@@ -104,7 +104,7 @@ impl VaeFamily {
 }
 
 /// Of normal distributions `[n, width]` from the standard one, in nats: a mean over the `n`.
-pub(super) fn divergence(mean: &Tensor, log_variance: &Tensor) -> Tensor {
+pub(crate) fn divergence(mean: &Tensor, log_variance: &Tensor) -> Tensor {
     let n = mean.size()[0] as f64;
     (log_variance.exp() + mean.square() - 1.0 - log_variance).sum(Kind::Float) * (0.5 / n)
 }

@@ -10,7 +10,9 @@ mod planned;
 use std::path::Path;
 
 use atelier_package::{Audio, Manifest, Speaker};
-use atelier_transforms::speech::{Condition, Draw, FRAME, MuLaw, Plan, Said, duration};
+use atelier_transforms::speech::{
+    Condition, Draw, FRAME, MuLaw, Plan, Said, TEMPERATURE, VARIATION, duration,
+};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Reduction, Tensor};
 
@@ -33,8 +35,6 @@ pub(crate) use planned::spectrum_of;
 const POOL: usize = 16;
 /// A target that no loss is counted for.
 const NOTHING: i64 = -100;
-/// Temperature of what is drawn to listen to.
-const TEMPERATURE: f64 = 0.95;
 /// Samples from one column of a spectrogram to the next.
 const HOP: i64 = 40;
 /// Quantiles of durations that go into a package.
@@ -330,7 +330,8 @@ impl Recipe for WavenetRecipe {
                 let (said, total) =
                     (Said { digit, speaker }, duration::draw(&audio.speakers[speaker].durations[digit], 0.5));
                 let planner = &self.voice.planner;
-                let noise = random::normals(&mut rng, planner.code()).map(|x| x as f32).collect();
+                let noise = random::normals(&mut rng, planner.code());
+                let noise = noise.map(|x| VARIATION * x as f32).collect();
                 let plan =
                     planned::draw(planner, noise, self.condition.word(said, total), self.store.device());
                 Utterance { said, total, plan }
@@ -344,7 +345,7 @@ impl Recipe for WavenetRecipe {
             silence: self.law.silence() as i64,
         };
         let mut spoken: Vec<Vec<f32>> = vec![Vec::new(); utterances.len()];
-        let mut draw = Draw::new(TEMPERATURE, self.law.levels());
+        let mut draw = Draw::new(TEMPERATURE.into(), self.law.levels());
         let mut next = |which: usize, _: usize, logits: &[f32]| {
             let token = draw.choose(logits, random::unit(&mut rng)).unwrap_or(self.law.silence());
             spoken[which].push(self.law.decode(token));

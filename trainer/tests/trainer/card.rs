@@ -9,7 +9,7 @@ use atelier_trainer::evaluate::report::{Bound, Figure, Report};
 
 use crate::support::{fixtures, generator, runtime};
 
-fn shipped(name: &str) -> Package {
+pub(crate) fn shipped(name: &str) -> Package {
     let versions = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models").join(name);
     let newest = std::fs::read_dir(versions).unwrap().map(|e| e.unwrap().path()).max().unwrap();
     Package::open(&newest).unwrap()

@@ -1,5 +1,6 @@
 //! The WaveNet: its two forms, what it looks at, and the graph that is made of it; and what plans its words.
 
+use atelier_trainer::evaluate::wavenet::voice::Voice as Spoken;
 use atelier_trainer::graphs::Exportable;
 use atelier_trainer::nets::speech_planner::{SIDE, SpeechPlannerConfig};
 use atelier_trainer::nets::voice::Voice;
@@ -12,6 +13,7 @@ use atelier_transforms::speech::{Condition, FRAME, Plan, Said};
 use prost::Message;
 use tch::{Device, Kind, Tensor};
 
+use crate::card::shipped;
 use crate::support::runtime;
 
 /// What every stream begins after.
@@ -174,4 +176,16 @@ fn a_voice_is_three_graphs_and_its_planner_is_told_the_word() {
     assert!(
         Exportable::delays(&voice, "step").len() == 1 && Exportable::delays(&voice, "planner").is_empty()
     );
+}
+
+#[test]
+fn the_numbers_of_a_plan_count_among_the_bits_of_a_recording() {
+    let mut voice = Spoken::open(&shipped("digits-wavenet"), runtime()).unwrap();
+    let said = Said { digit: 3, speaker: 1 };
+    // Without a sample there is nothing else to pay for.
+    let bits = voice.bits(&[said], &[Vec::new()]).unwrap();
+    assert!(bits[0] > 1.0, "{bits:?}");
+    let tone: Vec<i64> =
+        (0..400).map(|i| voice.law().encode(0.3 * (f64::from(i) * 0.2).sin()) as i64).collect();
+    assert!(voice.bits(&[said], &[tone]).unwrap()[0] > bits[0] + 400.0);
 }

@@ -36,7 +36,8 @@ pub enum Kind {
     /// condition is a one-hot digit, a one-hot speaker, and how far the digit is, in the order of `[audio]`. It may
     /// also have a graph `planner` (`word` f32 `[batch, W]`: digit, speaker and duration, `noise` f32 `[batch, N]`
     /// from a standard normal distribution -> `plan` f32 `[batch, moments, bands]`): then the condition ends with
-    /// what is planned for that moment, a number for each band.
+    /// what is planned for that moment, a number for each band. Evaluations read recordings by an `encoder` beside
+    /// it, which services do not ask.
     Wavenet,
     /// New images: `generator` (`z` f32 `[batch, D]`, drawn from a standard normal distribution -> `image` of
     /// fixed size, grey or colour). It may also take `class`, i64 `[batch]` with range `[0, N-1]`, and then

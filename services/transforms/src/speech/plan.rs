@@ -26,8 +26,7 @@ impl Plan {
 
     /// Where the frame of sample `at` of a word of `total` samples lies: the moment before its middle, the one after,
     /// and the share of the latter.
-    #[must_use]
-    pub fn place(moments: usize, at: usize, total: usize) -> (usize, usize, f32) {
+    fn place(moments: usize, at: usize, total: usize) -> (usize, usize, f32) {
         let last = moments.saturating_sub(1);
         let middle = (at / FRAME * FRAME) as f64 + FRAME as f64 / 2.0;
         let place = (middle / total.max(1) as f64 * moments as f64 - 0.5).clamp(0.0, last as f64);

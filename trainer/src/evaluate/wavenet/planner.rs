@@ -4,12 +4,14 @@ use anyhow::{bail, ensure};
 use atelier_package::{Dim, Package, Tensor as Plain};
 use atelier_transforms::speech::{Condition, Plan};
 use rand::Rng;
+use tch::Tensor;
 
 use crate::evaluate::session;
 use crate::nets::speech_planner::SIDE;
 use crate::onnx_runtime::{GraphSession, OnnxRuntime};
 use crate::random;
-use crate::streams::Utterance;
+use crate::recipe::vae::divergence;
+use crate::streams::{Utterance, floats};
 
 /// The graphs `planner` and `encoder` on ONNX Runtime.
 pub(super) struct Planner {
@@ -41,11 +43,7 @@ impl Planner {
     }
 
     fn run(graph: &mut GraphSession, inputs: &[Plain]) -> anyhow::Result<Vec<Vec<f32>>> {
-        let outputs = graph.run(inputs)?;
-        outputs
-            .iter()
-            .map(|x| x.as_f32().map(<[f32]>::to_vec).ok_or_else(|| anyhow::anyhow!("not f32")))
-            .collect()
+        graph.run(inputs)?.iter().map(floats).collect()
     }
 
     fn word(&self, utterance: &Utterance) -> anyhow::Result<Plain> {
@@ -83,14 +81,11 @@ impl Planner {
         let inputs = [self.word(utterance)?, Plain::f32(vec![1, SIDE, SIDE], spectrum)?];
         let outputs = Self::run(&mut self.encoder, &inputs)?;
         let [mean, log_variance] = outputs.as_slice() else { bail!("the encoder must give two outputs") };
-        let spread = mean.iter().zip(log_variance);
-        let nats: f64 = spread
-            .clone()
-            .map(|(&m, &v)| (f64::from(m), f64::from(v)))
-            .map(|(m, v)| 0.5 * (v.exp() + m * m - 1.0 - v))
-            .sum();
+        let row = |x: &[f32]| Tensor::from_slice(x).unsqueeze(0);
+        let nats = divergence(&row(mean), &row(log_variance)).double_value(&[]);
         let noise = random::normals(noise, self.code);
-        let code = spread.zip(noise).map(|((m, v), z)| m + (0.5 * v).exp() * z as f32).collect();
+        let spread = mean.iter().zip(log_variance).zip(noise);
+        let code = spread.map(|((m, v), z)| m + (0.5 * v).exp() * z as f32).collect();
         Ok(Read { plan: self.decode(utterance, code)?, bits: nats / std::f64::consts::LN_2 })
     }
 }

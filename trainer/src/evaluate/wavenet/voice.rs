@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use atelier_package::{Audio, Package};
-use atelier_transforms::speech::{Condition, Draw, Guard, MuLaw, Plan, Said, duration};
+use atelier_transforms::speech::{
+    Condition, Draw, Guard, MuLaw, Plan, Said, TEMPERATURE, VARIATION, duration,
+};
 use rand_chacha::ChaCha8Rng;
 
 use super::planner::Planner;
@@ -36,7 +38,7 @@ pub struct Manner {
 
 impl Manner {
     /// The service's, where it is told nothing.
-    pub const USUAL: Self = Self { temperature: 0.95, variation: 0.5 };
+    pub const USUAL: Self = Self { temperature: TEMPERATURE as f64, variation: VARIATION as f64 };
 }
 
 /// What was spoken.
