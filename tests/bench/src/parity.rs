@@ -41,8 +41,8 @@ pub(crate) async fn measure(settings: &Settings, runtime: &Runtime) -> Result<Ta
          over the greatest magnitude of the output, and the sizes at which not all bits are the same. `raw`: ONNX \
          Runtime at that very size; `served`: requests of so many rows through gateway and service, which run a graph \
          only at sizes that keep every bit (`engine.batching = \"exact\"`), in parts or with rows of padding as it \
-         costs least: so the size is that of the request, and that of its runs is the engine's to choose. Step graphs \
-         are not served as raw tensors: their streams are compared in the engine's tests.",
+         costs least: so the size is that of the request, and that of its runs is the engine's to choose. Models \
+         of step graphs are not served as raw tensors: their streams are compared in the engine's tests.",
         &[
             "graph",
             "raw difference",
@@ -53,6 +53,7 @@ pub(crate) async fn measure(settings: &Settings, runtime: &Runtime) -> Result<Ta
     );
     let repository = Repository::scan(&settings.models)?;
     for package in repository.latest() {
+        let streamed = package.manifest().graph("step").is_some();
         for spec in &package.manifest().graphs {
             let name = called(package, spec);
             let rows = match (0..64).map(|seed| row(spec, seed)).collect::<Result<Vec<_>>>() {
@@ -72,7 +73,7 @@ pub(crate) async fn measure(settings: &Settings, runtime: &Runtime) -> Result<Ta
                     continue;
                 }
             };
-            let served = if spec.name == "step" {
+            let served = if streamed {
                 None
             } else {
                 known(&mut client, &name, spec, &rows).await?;

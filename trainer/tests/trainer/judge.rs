@@ -30,7 +30,7 @@ fn the_onnx_checker_accepts_every_graph() {
             files.push(path);
         }
     }
-    assert_eq!(files.len(), 19);
+    assert_eq!(files.len(), 21);
     let models = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
     for package in std::fs::read_dir(models).unwrap() {
         for version in std::fs::read_dir(package.unwrap().path()).unwrap() {
