@@ -146,6 +146,15 @@ impl Linear {
             name: name.to_owned(),
         }
     }
+
+    /// All zeros: whatever is made of what it gives starts out the same for every input.
+    pub fn zero(store: &mut Store, name: &str, inputs: usize, outputs: usize) -> Self {
+        Self {
+            weight: store.parameter(&format!("{name}.weight"), &[outputs, inputs], Init::Constant(0.0)),
+            bias: store.parameter(&format!("{name}.bias"), &[outputs], Init::Constant(0.0)),
+            name: name.to_owned(),
+        }
+    }
 }
 
 /// A matrix without bias, for a product that is added to something else.

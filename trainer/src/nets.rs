@@ -7,6 +7,7 @@ pub mod autoencoder;
 pub mod char_rnn;
 pub mod classifier;
 pub mod code_flow;
+pub mod coupling_flow;
 pub mod dcgan;
 pub mod denoiser;
 pub mod face_critic;

@@ -159,10 +159,10 @@ mod tests {
         for v in [f32::NAN, -0.1, 1.6] {
             assert_eq!(field(variation(Some(v), true)), "variation", "{v}");
         }
-        assert_eq!((variation(Some(0.0), true), variation(None, true)), (Ok(0.0), Ok(0.5)));
+        assert_eq!((variation(Some(0.0), true), variation(None, true)), (Ok(0.0), Ok(1.0)));
         assert_eq!(
             (field(variation(Some(1.0), false)), variation(None, false)),
-            ("variation".into(), Ok(0.5))
+            ("variation".into(), Ok(1.0))
         );
         assert_eq!(field(pause(Some(2001), &audio())), "pause_ms");
         assert_eq!((pause(None, &audio()), pause(Some(0), &audio())), (Ok(800), Ok(0)));

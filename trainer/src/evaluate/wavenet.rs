@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use atelier_package::Package;
-use atelier_transforms::speech::Said;
+use atelier_transforms::speech::{Said, TEMPERATURE};
 
 use super::Settings;
 use super::adaptive_codec::{AdaptiveCodec, LevelCounts};
@@ -22,8 +22,6 @@ use voice::{Manner, Voice};
 
 /// Utterances of each digit by each speaker.
 const TAKES: usize = 20;
-/// The variation that the planner learned with, tried beside the usual one.
-const FULL: f64 = 1.0;
 
 /// Bits a sample of some recordings: of all, of those of 16 bits, and by speaker.
 struct Bits {
@@ -100,7 +98,6 @@ pub(super) fn evaluate(
         .take(settings.limit.unwrap_or(usize::MAX))
         .collect();
     let voice::Spoken { takes: spoken, cut } = voice.speak(&takes, Manner::USUAL)?;
-    let varied = voice.speak(&takes, Manner { variation: FULL, ..Manner::USUAL })?.takes;
     let referee = Referee::learn(&real_train, DIGITS, known.len());
     let hear = |sounds: &[(Said, Vec<f32>)]| referee.hear(sounds.iter().map(|(_, x)| x.as_slice()));
     let accuracy = |heard: &Heard, sounds: &[(Said, Vec<f32>)]| {
@@ -109,11 +106,8 @@ pub(super) fn evaluate(
     let (heard_test, heard_spoken) = (hear(&real_test), hear(&spoken));
     let (real_digits, real_speakers) = accuracy(&heard_test, &real_test);
     let (digits, speakers) = accuracy(&heard_spoken, &spoken);
-    let heard_varied = hear(&varied);
-    let (varied_digits, varied_speakers) = accuracy(&heard_varied, &varied);
     let reference = Moments::of(&heard_test.features);
     let distance = Moments::of(&heard_spoken.features).distance(&reference);
-    let varied_distance = Moments::of(&heard_varied.features).distance(&reference);
     let real_distance = Moments::of(&hear(&real_train).features).distance(&reference);
     let (sounding, real_sounding) = (voice::sounding(&spoken), voice::sounding(&real_test));
     let (broken, real_broken) = (voice::broken(&spoken), voice::broken(&real_test));
@@ -139,9 +133,6 @@ pub(super) fn evaluate(
         Figure::new("speaker_accuracy", speakers).beside(&[("real_test", real_speakers)]),
         Figure::new("referee_on_real_test", real_digits).levels(Bound::AtLeast(0.97), Bound::AtLeast(0.97)),
         Figure::new("frechet_distance", distance).beside(&[("real_train", real_distance)]),
-        Figure::new("digit_accuracy_with_full_variation", varied_digits),
-        Figure::new("speaker_accuracy_with_full_variation", varied_speakers),
-        Figure::new("frechet_distance_with_full_variation", varied_distance),
         Figure::new("seconds_that_sound", sounding).beside(&[("real_test", real_sounding)]),
         Figure::new("cut_short", cut),
         Figure::new("silent_or_clipped", broken).beside(&[("real_test", real_broken)]),
@@ -157,13 +148,13 @@ pub(super) fn evaluate(
             test.said.len(),
             audio.levels,
             spoken.len(),
-            Manner::USUAL.temperature,
+            TEMPERATURE,
         ),
         figures,
         notes: vec![
             "bits_per_sample: the network is told digit, speaker and duration, about 10 bits a recording; what \
-             tells it a recording's spectrum counts (the divergence of those numbers from the normal distribution \
-             that they are drawn from when it speaks), so that this is a bound on what the samples cost; the codec \
+             tells it a recording's spectrum counts (the divergence of those numbers from the ones that are drawn \
+             when it speaks), so that this is a bound on what the samples cost; the codec \
              is recursive least squares over 16 samples, tuned on the train split"
                 .into(),
             format!(
@@ -175,11 +166,6 @@ pub(super) fn evaluate(
              that learned from the real train split; frechet_distance: of its 64 features, from the real test \
              split"
                 .into(),
-            format!(
-                "with_full_variation: the random numbers of the plans multiplied by {FULL}, as when the planner \
-                 learned, and not by {} as everywhere else; that less is better heard was seen in this evaluation",
-                Manner::USUAL.variation
-            ),
             "silent_or_clipped: part of the recordings without sound, or with more than 1 % of their samples at \
              full scale"
                 .into(),

@@ -42,6 +42,7 @@ pub(crate) fn small(name: &str) -> RecipeConfig {
         Family::Wavenet(c) => {
             (c.network.width, c.network.skip, c.network.cycle, c.network.condition) = (8, 16, 3, 6);
             (c.planner.width, c.planner.hidden, c.planner.code) = (4, 16, 4);
+            c.planner.couplings = 2;
             config.batch = 4;
         }
         Family::SequenceAutoencoder(c) => {

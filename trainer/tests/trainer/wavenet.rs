@@ -159,7 +159,7 @@ fn what_is_planned_for_a_frame_is_heard_from_there_on() {
 #[test]
 fn a_voice_is_three_graphs_and_its_planner_is_told_the_word() {
     let mut store = Store::new(7, Device::Cpu);
-    let planner = SpeechPlannerConfig { width: 4, hidden: 12, code: 5 };
+    let planner = SpeechPlannerConfig { width: 4, hidden: 12, code: 6, couplings: 3 };
     let voice = Voice::new(&mut store, &SMALL, &planner, &CONDITION());
     let plans = voice.plans();
     assert_eq!(plans.iter().map(|plan| plan.name).collect::<Vec<_>>(), ["step", "planner", "encoder"]);
@@ -167,12 +167,12 @@ fn a_voice_is_three_graphs_and_its_planner_is_told_the_word() {
     let words: Vec<f32> =
         [0, 1].iter().flat_map(|&speaker| CONDITION().word(Said { digit: 3, speaker }, 3000)).collect();
     let words = Tensor::from_slice(&words).reshape([2, CONDITION().word_width() as i64]);
-    let noise = Tensor::ones([2, 5], (Kind::Float, Device::Cpu));
-    let plan = voice.eager(named("planner"), &[words.shallow_clone(), noise]).remove(0);
+    let noise = Tensor::ones([2, 6], (Kind::Float, Device::Cpu));
+    let plan = voice.eager(named("planner"), &[words.shallow_clone(), noise.shallow_clone()]).remove(0);
     assert_eq!(plan.size(), [2, SIDE as i64, SIDE as i64]);
     assert!((plan.get(0) - plan.get(1)).abs().max().double_value(&[]) > 1e-3, "two voices, one plan");
-    let read = voice.eager(named("encoder"), &[words, plan]);
-    assert_eq!((read[0].size(), read[1].size()), (vec![2, 5], vec![2, 5]));
+    let read = voice.eager(named("encoder"), &[words, plan, noise]);
+    assert_eq!((read[0].size(), read[1].size()), (vec![2, 6], vec![2, 1]));
     assert!(
         Exportable::delays(&voice, "step").len() == 1 && Exportable::delays(&voice, "planner").is_empty()
     );

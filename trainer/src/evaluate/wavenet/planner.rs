@@ -4,13 +4,11 @@ use anyhow::{bail, ensure};
 use atelier_package::{Dim, Package, Tensor as Plain};
 use atelier_transforms::speech::{Condition, Plan};
 use rand::Rng;
-use tch::Tensor;
 
 use crate::evaluate::session;
 use crate::nets::speech_planner::SIDE;
 use crate::onnx_runtime::{GraphSession, OnnxRuntime};
 use crate::random;
-use crate::recipe::vae::divergence;
 use crate::streams::{Utterance, floats};
 
 /// The graphs `planner` and `encoder` on ONNX Runtime.
@@ -51,8 +49,8 @@ impl Planner {
         Ok(Plain::f32(vec![1, word.len()], word)?)
     }
 
-    fn decode(&mut self, utterance: &Utterance, code: Vec<f32>) -> anyhow::Result<Plan> {
-        let inputs = [self.word(utterance)?, Plain::f32(vec![1, code.len()], code)?];
+    fn plan(&mut self, utterance: &Utterance, noise: Vec<f32>) -> anyhow::Result<Plan> {
+        let inputs = [self.word(utterance)?, Plain::f32(vec![1, noise.len()], noise)?];
         let outputs = Self::run(&mut self.planner, &inputs)?;
         let values = outputs.into_iter().next().unwrap_or_default();
         ensure!(values.len() == SIDE * SIDE, "a plan has {} numbers, not {SIDE} times {SIDE}", values.len());
@@ -66,26 +64,27 @@ impl Planner {
         variation: f64,
         noise: &mut R,
     ) -> anyhow::Result<Plan> {
-        let code = random::normals(noise, self.code).map(|x| (variation * x) as f32).collect();
-        self.decode(utterance, code)
+        let noise = random::normals(noise, self.code).map(|x| (variation * x) as f32).collect();
+        self.plan(utterance, noise)
     }
 
-    /// The plan of a recording with this spectrum: of numbers drawn from what the encoder says of it, which cost their
-    /// divergence from the normal distribution.
+    /// The plan of a recording with this spectrum, of numbers drawn from what the encoder says of it.
     pub(super) fn read<R: Rng>(
         &mut self,
         utterance: &Utterance,
         spectrum: Vec<f32>,
         noise: &mut R,
     ) -> anyhow::Result<Read> {
-        let inputs = [self.word(utterance)?, Plain::f32(vec![1, SIDE, SIDE], spectrum)?];
+        let draw = random::normals(noise, self.code).map(|x| x as f32).collect();
+        let inputs = [
+            self.word(utterance)?,
+            Plain::f32(vec![1, SIDE, SIDE], spectrum)?,
+            Plain::f32(vec![1, self.code], draw)?,
+        ];
         let outputs = Self::run(&mut self.encoder, &inputs)?;
-        let [mean, log_variance] = outputs.as_slice() else { bail!("the encoder must give two outputs") };
-        let row = |x: &[f32]| Tensor::from_slice(x).unsqueeze(0);
-        let nats = divergence(&row(mean), &row(log_variance)).double_value(&[]);
-        let noise = random::normals(noise, self.code);
-        let spread = mean.iter().zip(log_variance).zip(noise);
-        let code = spread.map(|((m, v), z)| m + (0.5 * v).exp() * z as f32).collect();
-        Ok(Read { plan: self.decode(utterance, code)?, bits: nats / std::f64::consts::LN_2 })
+        let [noise, nats] = outputs.as_slice() else { bail!("the encoder must give two outputs") };
+        let &[nats] = nats.as_slice() else { bail!("the encoder must say what a recording's numbers cost") };
+        let bits = f64::from(nats) / std::f64::consts::LN_2;
+        Ok(Read { plan: self.plan(utterance, noise.clone())?, bits })
     }
 }

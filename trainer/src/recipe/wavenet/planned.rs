@@ -5,7 +5,6 @@ use tch::{Device, Kind, Tensor};
 
 use crate::nets::speech_planner::{SIDE, SpeechPlanner};
 use crate::ops::eager::{Eager, to_vec};
-use crate::recipe::vae::divergence;
 use crate::sound::mel;
 
 /// Plans of some recordings.
@@ -22,11 +21,11 @@ impl Planned {
     /// each.
     pub(super) fn of(planner: &SpeechPlanner, spectra: &Tensor, words: &Tensor) -> Self {
         let ops = &mut Eager::exact();
-        let (mean, log_variance) = planner.encode(ops, spectra, words);
-        let code = &mean + (&log_variance * 0.5).exp() * mean.randn_like();
-        let plan = planner.decode(ops, &code, words);
+        let draw = Tensor::randn([spectra.size()[0], planner.code() as i64], (Kind::Float, spectra.device()));
+        let reading = planner.read(ops, spectra, words, &draw);
+        let plan = planner.decode(ops, &reading.code, words);
         let error = (&plan - spectra).square().mean(Kind::Float);
-        Self { plans: plans(&plan), error, divergence: divergence(&mean, &log_variance) }
+        Self { plans: plans(&plan), error, divergence: reading.nats.mean(Kind::Float) }
     }
 
     /// Nats that a number of a spectrum costs, where the deviation of what is missed is the best there is
@@ -39,7 +38,11 @@ impl Planned {
 /// The plan of a word by random numbers.
 pub(super) fn draw(planner: &SpeechPlanner, noise: Vec<f32>, word: Vec<f32>, device: Device) -> Plan {
     let [noise, word] = [noise, word].map(|row| Tensor::from_slice(&row).unsqueeze(0).to_device(device));
-    let plan = tch::no_grad(|| planner.decode(&mut Eager::exact(), &noise, &word));
+    let ops = &mut Eager::exact();
+    let plan = tch::no_grad(|| {
+        let code = planner.draw(ops, &noise, &word);
+        planner.decode(ops, &code, &word)
+    });
     plans(&plan).pop().unwrap_or_default()
 }
 

@@ -32,7 +32,7 @@ pub(crate) struct Synthesize {
     /// 0 to 2; lower is clearer and duller, higher noisier [default: 0.95]
     #[arg(long, short, value_name = "T", allow_negative_numbers = true)]
     temperature: Option<f32>,
-    /// 0 to 1.5; how much the ways of saying a digit differ, of models that plan [default: 0.5]
+    /// 0 to 1.5; how much the ways of saying a digit differ, of models that plan [default: 1]
     #[arg(long, value_name = "V", allow_negative_numbers = true)]
     variation: Option<f32>,
     /// The silence between two digits in milliseconds, 0 to 2000 [default: 100]
