@@ -144,6 +144,7 @@ fn the_referee_of_generated_pictures_knows_clothes() {
     let Some(data) = real_data() else { return };
     let train = Fashion::read(&data, "train").unwrap();
     let test = Fashion::read(&data, "t10k").unwrap();
+    let _alone = generator();
     let classifier = Classifier::train(&train.range(0, train.len(), Device::Cpu), &train.labels);
     let accuracy = classifier.accuracy(&test.range(0, test.len(), Device::Cpu), &test.labels);
     assert!(accuracy >= 0.91, "{accuracy}");
