@@ -68,3 +68,12 @@ pub fn permutation<R: Rng>(rng: &mut R, count: usize) -> Vec<usize> {
     }
     order
 }
+
+/// Standard normal numbers for a test, the same whatever tests run beside it: libtorch's generator is one for all.
+#[cfg(test)]
+pub(crate) fn normal_tensor(seed: u64, shape: &[i64]) -> tch::Tensor {
+    let count = shape.iter().product::<i64>() as usize;
+    let mut rng = generator(&[seed]);
+    let values: Vec<f32> = normals(&mut rng, count).map(|x| x as f32).collect();
+    tch::Tensor::from_slice(&values).reshape(shape)
+}

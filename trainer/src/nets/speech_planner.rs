@@ -210,6 +210,7 @@ mod tests {
 
     use super::*;
     use crate::ops::eager::Eager;
+    use crate::random::normal_tensor as normal;
 
     const WORD: i64 = 3;
     const CODE: i64 = 4;
@@ -218,24 +219,20 @@ mod tests {
         let mut store = Store::new(3, Device::Cpu);
         let config = SpeechPlannerConfig { width: 4, hidden: 12, code: CODE as usize, couplings: 2 };
         let planner = SpeechPlanner::new(&mut store, &config, WORD as usize);
-        tch::manual_seed(3);
-        for (name, parameter) in store.named() {
+        for (i, (name, parameter)) in store.named().into_iter().enumerate() {
             if name.starts_with("flow.") {
-                let _ = tch::no_grad(|| parameter.shallow_clone().normal_(0.0, 0.3));
+                let values = normal(i as u64, &parameter.size()) * 0.3;
+                tch::no_grad(|| parameter.shallow_clone().copy_(&values));
             }
         }
         planner
     }
 
-    fn normal(shape: &[i64]) -> Tensor {
-        Tensor::randn(shape, (Kind::Float, Device::Cpu))
-    }
-
     #[test]
     fn the_numbers_that_are_read_give_the_code_again() {
         let (planner, ops, side) = (planner(), &mut Eager::exact(), SIDE as i64);
-        let (spectrum, word) = (normal(&[5, side, side]), normal(&[5, WORD]));
-        let reading = planner.read(ops, &spectrum, &word, &normal(&[5, CODE]));
+        let (spectrum, word) = (normal(91, &[5, side, side]), normal(92, &[5, WORD]));
+        let reading = planner.read(ops, &spectrum, &word, &normal(93, &[5, CODE]));
         let again = planner.draw(ops, &reading.noise, &word);
         assert!((again - &reading.code).abs().max().double_value(&[]) < 1e-4);
         assert!((&reading.code - &reading.noise).abs().max().double_value(&[]) > 0.1);
@@ -245,10 +242,10 @@ mod tests {
     fn numbers_cost_on_average_what_the_encoder_says_more_than_the_flow_knows() {
         let (planner, ops, side) = (planner(), &mut Eager::exact(), SIDE as i64);
         let many = 20_000;
-        let spectrum = normal(&[1, side, side]).expand([many, side, side], false);
-        let word = normal(&[1, WORD]).expand([many, WORD], false);
+        let spectrum = normal(91, &[1, side, side]).expand([many, side, side], false);
+        let word = normal(92, &[1, WORD]).expand([many, WORD], false);
         let nats = tch::no_grad(|| {
-            let draw = normal(&[many, CODE]);
+            let draw = normal(93, &[many, CODE]);
             let reading = planner.read(ops, &spectrum, &word, &draw);
             // By the densities themselves: of the code as the encoder draws it, and of the noise that gives it, by the
             // room that codes have there.
